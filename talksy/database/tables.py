@@ -1,0 +1,138 @@
+"""The durable tables. Times are milliseconds since the epoch, ids the prefixed ones of ``ids``."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("email", String(254), nullable=False),
+    # The address folded to one case: who registers first has it.
+    Column("email_key", String(254), nullable=False, unique=True),
+    Column("password_hash", String(72), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+token_families = Table(
+    "token_families",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("user_id", ForeignKey("users.id"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    # SHA-256 of the token: the token itself is nowhere kept.
+    Column("hash", String(64), primary_key=True),
+    Column("family_id", ForeignKey("token_families.id"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    # The token that replaced this one, encrypted under a key that only this one gives.
+    Column("successor", LargeBinary),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("user_id", String(40), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    # When it was created or last reopened: a session lives a day from here.
+    Column("opened_at", BigInteger, nullable=False),
+    Column("last_active_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("duration_seconds", Integer, nullable=False, server_default="0"),
+    Index(
+        "ix_sessions_open",
+        "expires_at",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    # The id is the client's own where it gave one: sending it again starts nothing.
+    Column("session_id", String(40), primary_key=True),
+    Column("id", String(128), primary_key=True),
+    # The order of the conversation; an answer stands at the position of its message.
+    Column("position", Integer, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("content", Text, nullable=False),
+    # What must be the same when the same id is sent again.
+    Column("hash", String(64)),
+    # 'queued' is the queue: not in history and in no context until its turn starts.
+    Column("state", String(16), nullable=False),
+    Column("streamed", Boolean, nullable=False, server_default=text("false")),
+    Column("turn_id", String(40), nullable=False),
+    Column("reply_to", String(128)),
+    Column("interrupted", Boolean, nullable=False, server_default=text("false")),
+    Column("provider", String(64)),
+    Column("model", String(128)),
+    Column("usage", JSON(none_as_null=True)),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_messages_order", "session_id", "position"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("session_id", String(40), nullable=False, index=True),
+    Column("message_id", String(128), nullable=False),
+    # The node that writes the turn, and how often it changed hands.
+    Column("owner", String(64), nullable=False),
+    Column("fence", Integer, nullable=False, server_default="1"),
+    # 'running', or the reason of its ending.
+    Column("status", String(16), nullable=False),
+    Column("streamed", Boolean, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    # What was given so far (a checkpoint) or in the end.
+    Column("text", Text, nullable=False, server_default=""),
+    Column("events", Integer, nullable=False, server_default="0"),
+    Column("chunks", Integer, nullable=False, server_default="0"),
+    Column("provider", String(64)),
+    Column("model", String(128)),
+    Column("usage", JSON(none_as_null=True)),
+    Column("error", JSON(none_as_null=True)),
+    Column("degraded", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    # The lane: one running turn a session.
+    Index(
+        "uq_turns_lane",
+        "session_id",
+        unique=True,
+        sqlite_where=text("status = 'running'"),
+        postgresql_where=text("status = 'running'"),
+    ),
+)

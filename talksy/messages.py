@@ -1,0 +1,36 @@
+"""What is said, and by whom. Words: they import nothing of ours."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens a model read and wrote, as its vendor counts them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation as history keeps it."""
+
+    id: str
+    role: Role
+    content: str
+    created_at: int
+    """Milliseconds since the epoch."""
+    turn_id: str | None = None
+    interrupted: bool = False
+    """The answer was cut short; ``content`` is what the client was given of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One message as a model reads it."""
+
+    role: Role
+    content: str
