@@ -1,15 +1,23 @@
-"""What happens in a turn. Words: they import nothing of ours but other words.
+"""What happens in a turn, and around it. Words: they import nothing of ours but other words.
 
 A streamed turn is ``Started Chunk* Ending``, a plain one is ``Ending`` alone. Events are numbered
 by the journal that keeps them: an event does not know its own number.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from talksy.messages import Usage
+from talksy.messages import Message, Usage
 
 Reason = Literal["completed", "cancelled", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The next piece of an answer's text as its model gives it, never empty."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +30,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of the answer."""
+    """A piece of the answer: one delta, or several that came close together."""
 
     content: str
     index: int
@@ -35,12 +43,13 @@ class Ending:
 
     reason: Reason
     text: str | None
-    """The whole answer as history keeps it; None when the database could not be reached."""
+    """The whole answer as history keeps it. None where a reader was given all of it already, or
+    where the database could not be reached."""
     chunks: int = 0
     provider: str | None = None
     model: str | None = None
     usage: Usage | None = None
-    error: dict[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
     """What a client is told of a failure: ``{code, message, …}``."""
     degraded: bool = False
     """The answer came from a fallback."""
@@ -50,3 +59,77 @@ class Ending:
 
 Event = Started | Chunk
 """What a journal keeps under a number; the ending is kept apart, since each reader numbers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A turn that has not ended: it runs, or it waits for its lane."""
+
+    turn_id: str
+    last_seq: int
+    """The last number there is, -1 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCreated:
+    """A new session stands behind this connection."""
+
+    session_id: str
+    expires_at: int
+    restore_failed: Literal["expired", "not_found"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRestored:
+    """The session asked for stands behind this connection."""
+
+    session_id: str
+    expires_at: int
+    history: Sequence[Message]
+    active: Sequence[Active]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOver:
+    """The session has ended: its next message opens a new one."""
+
+    session_id: str
+    reason: Literal["idle", "age", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAdded:
+    """Another device of the session said something."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """The budget runs low, or is used up."""
+
+    limit: int
+    remaining: int
+    reset_at: int
+    """Milliseconds since the epoch."""
+    retry_after: float | None = None
+    """Seconds; None where nothing was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The server is about to stop."""
+
+    reconnect_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something failed that no acknowledgement can tell of."""
+
+    error: Mapping[str, Any]
+    """``{code, message, …}``."""
+
+
+Notice = SessionCreated | SessionRestored | SessionOver | MessageAdded | Limited | Draining | Fault
+"""What a connection is told beside the turns it reads."""

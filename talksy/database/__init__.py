@@ -1,6 +1,6 @@
 """Durable truth: users, token families, sessions, messages, turns."""
 
-from talksy.database.engine import Database
+from talksy.database.engine import Database, InUse
 from talksy.database.migrate import SchemaError
 
-__all__ = ["Database", "SchemaError"]
+__all__ = ["Database", "InUse", "SchemaError"]

@@ -1,18 +1,30 @@
 """The connection to the durable truth: one engine, a way to read and a way to write."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+import fcntl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Self
 
+import structlog
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from talksy.database.migrate import migrate
+from talksy.errors import Overloaded
+
+log = structlog.get_logger(__name__)
 
 BUSY_MS = 5_000
 """How long SQLite waits for another process's write, in milliseconds."""
+
+
+class InUse(Exception):
+    """Another server has the embedded database."""
 
 
 def engine_url(url: str) -> URL:
@@ -31,20 +43,25 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, upgrade: bool = True) -> AsyncIterator[Self]:
+    async def open(
+        cls, url: str, *, upgrade: bool = True, exclusive: bool = False
+    ) -> AsyncIterator[Self]:
         """Opens the database at ``url`` and, with ``upgrade``, brings its tables up to date first.
 
-        Raises ``SchemaError`` when they are older or newer than this version of the code needs.
+        ``exclusive`` is for the one server that may run on an embedded database. Raises
+        ``SchemaError`` when the tables are older or newer than this version of the code needs, and
+        ``InUse`` when another server has the database.
         """
         target = engine_url(url)
-        await asyncio.to_thread(migrate, target, upgrade=upgrade)
-        engine = create_async_engine(target)
-        if engine.dialect.name == "sqlite":
-            _tune_sqlite(engine)
-        try:
-            yield cls(engine)
-        finally:
-            await engine.dispose()
+        with only_server(target) if exclusive else nullcontext():
+            await asyncio.to_thread(migrate, target, upgrade=upgrade)
+            engine = create_async_engine(target)
+            if engine.dialect.name == "sqlite":
+                _tune_sqlite(engine)
+            try:
+                yield cls(engine)
+            finally:
+                await engine.dispose()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -64,6 +81,32 @@ class Database:
         """Returns when the database answers; raises what it says otherwise."""
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    """Tells clients of a database that is away what they can do about it: try again."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        log.warning("database_away", error=type(error).__name__, reason=str(error.args[0])[:200])
+        raise Overloaded(retry_after=1) from error
+
+
+@contextmanager
+def only_server(url: URL) -> Iterator[None]:
+    """Holds the embedded database for this process. Raises ``InUse``."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        yield
+        return
+    path = Path(f"{url.database}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InUse(f"another Talksy serves from {url.database}: stop it first") from None
+        yield
 
 
 def _tune_sqlite(engine: AsyncEngine) -> None:

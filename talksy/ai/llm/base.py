@@ -4,14 +4,10 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from talksy.events import Delta
 from talksy.messages import Prompt, Usage
 
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """The next piece of the answer's text, never empty."""
-
-    text: str
+__all__ = ["Delta", "LanguageModel", "Part", "ToolCall", "ToolSpec", "Used"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ class LanguageModel(Protocol):
     def stream(
         self, messages: Sequence[Prompt], tools: Sequence[ToolSpec] = ()
     ) -> AsyncGenerator[Part]:
-        """The answer to ``messages``, part by part.
+        """The answer to ``messages``, part by part: ``Delta* ToolCall* Used?``.
 
         Closing the generator closes the request to the vendor. Raises ``ProviderUnavailable`` or
         ``ProviderTimeout``, whose messages name no secret and carry no vendor text.

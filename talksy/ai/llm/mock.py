@@ -1,0 +1,85 @@
+"""The model that needs no vendor: deterministic, with any course of a turn on demand.
+
+It answers with the replies of ``replies`` word by word, and follows the directive of
+``directive`` where directives are on. What it writes depends on the newest message alone.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Iterable, Sequence
+
+from talksy.ai.llm.base import Delta, Part, ToolCall, ToolSpec, Used
+from talksy.ai.llm.directive import Directive, DirectiveError, parse
+from talksy.ai.llm.replies import reply
+from talksy.errors import ProviderUnavailable
+from talksy.ids import new_id
+from talksy.messages import Prompt, Usage
+
+_BREATH = 64
+"""At full speed nothing in a stream waits, so 100,000 tokens would hold the event loop for as long
+as they take to read; after this many others get their turn."""
+
+
+class MockModel:
+    """A ``LanguageModel`` without a vendor.
+
+    ``delay_ms`` is the wait between two deltas, 0 for full speed. With ``directives`` a newest
+    message of the user's that begins with ``/mock`` is followed as ``directive`` describes; once
+    anything follows that message, such as a tool's result, it is not followed again. A directive
+    that cannot be read is answered with what is wrong with it.
+
+    ``Used`` counts the words of all prompts as input and the deltas as output. A ``ToolCall`` has a
+    random id and need not be among the ``tools`` of the call; all else is the same every time.
+    """
+
+    provider = "mock"
+
+    def __init__(self, *, model: str = "mock", delay_ms: int = 0, directives: bool = False) -> None:
+        self.model = model
+        self._delay_ms = delay_ms
+        self._directives = directives
+
+    async def stream(
+        self,
+        messages: Sequence[Prompt],
+        tools: Sequence[ToolSpec] = (),  # noqa: ARG002 (it asks for what the directive names)
+    ) -> AsyncGenerator[Part]:
+        """As ``LanguageModel.stream``: ``ProviderUnavailable`` only where a directive says so."""
+        directive, texts = self._plan(messages)
+        delay_ms = self._delay_ms if directive.delay_ms is None else directive.delay_ms
+        written = 0
+        for text in texts:
+            await _halt(directive, written)
+            if written and (delay_ms or written % _BREATH == 0):
+                await asyncio.sleep(delay_ms / 1000)
+            yield Delta(text)
+            written += 1
+        await _halt(directive, written)
+        if directive.tool is not None:
+            yield ToolCall(new_id("call"), directive.tool, directive.arguments)
+        words = sum(len(prompt.content.split()) for prompt in messages)
+        yield Used(Usage(input_tokens=words, output_tokens=written))
+
+    async def ping(self) -> None:
+        """Returns at once: there is no vendor to reach."""
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+    def _plan(self, messages: Sequence[Prompt]) -> tuple[Directive, Iterable[str]]:
+        newest = messages[-1] if messages else Prompt("user", "")
+        try:
+            if self._directives and newest.role == "user" and (found := parse(newest.content)):
+                return found, found.texts()
+            answer = reply(newest.content)
+        except DirectiveError as error:
+            answer = str(error)
+        words = re.findall(r"\S+\s*", answer)
+        return Directive(tokens=len(words)), words
+
+
+async def _halt(directive: Directive, written: int) -> None:
+    if directive.fail_after == written:
+        raise ProviderUnavailable
+    if directive.hang_after == written:
+        await asyncio.Event().wait()

@@ -1,0 +1,200 @@
+"""Puts the parts together: the one place, beside the command line, that knows everyone."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from talksy import __version__
+from talksy.ai.llm import LanguageModel, open_model
+from talksy.auth import AccessTokens, Auth, Passwords, TokenCache, UserCache
+from talksy.config import Settings
+from talksy.database import Database
+from talksy.database.accounts import Accounts
+from talksy.database.history import History
+from talksy.database.lane import Lane
+from talksy.database.sessions import SessionRows
+from talksy.gateway import Caps, Gateway, Rules
+from talksy.health import NodeHealth
+from talksy.ids import new_id
+from talksy.journal import Bounds, Journal
+from talksy.ratelimit import Limiter
+from talksy.sessions import Life, Sessions
+from talksy.state import MemoryWindows
+from talksy.transports.rest import setup_rest
+from talksy.transports.socketio import Limits, Server
+
+
+def now() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A server that is ready to listen."""
+
+    app: web.Application
+    gateway: Gateway
+    sockets: Server
+
+    async def drain(self, seconds: float) -> None:
+        """Lets running turns end, then hangs up: what comes before the web server stops."""
+        await self.gateway.drain(seconds)
+        await self.sockets.close()
+
+
+@asynccontextmanager
+async def open_node(settings: Settings) -> AsyncIterator[Node]:
+    """Everything a server needs, closed in reverse. Raises ``SchemaError`` and ``ValueError``."""
+    async with AsyncExitStack() as stack:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        database = await stack.enter_async_context(
+            Database.open(settings.database_url, upgrade=settings.database_migrate, exclusive=True)
+        )
+        model = await stack.enter_async_context(opened_model(settings))
+        auth = await stack.enter_async_context(opened_auth(settings, database))
+        limiter = Limiter(MemoryWindows(clock=now))
+        lane = Lane(database, owner=new_id("node"))
+        sessions = Sessions(SessionRows(database), life(settings), now)
+        journal = Journal(lane, clock=now, bounds=bounds(settings))
+        gateway = Gateway(
+            auth=auth,
+            sessions=sessions,
+            limiter=limiter,
+            lane=lane,
+            history=History(database),
+            journal=journal,
+            model=model,
+            clock=now,
+            rules=rules(settings),
+            caps=Caps(settings.max_sockets_per_user, settings.max_sockets_per_address),
+        )
+        await stack.enter_async_context(gateway.open())
+        app = web.Application()
+        setup_rest(
+            app,
+            auth=auth,
+            limiter=limiter,
+            health=NodeHealth(
+                gateway=gateway,
+                database=database,
+                journal=journal,
+                limiter=limiter,
+                model=model,
+            ),
+            origins=settings.cors_origin,
+            trusted_proxies=settings.trusted_proxies,
+            max_body=settings.max_body_bytes,
+            version=__version__,
+            register_per_minute=settings.auth_register_per_minute,
+            login_per_minute=settings.auth_login_per_minute,
+        )
+        sockets = Server(
+            gateway,
+            origins=settings.cors_origin,
+            trusted_proxies=settings.trusted_proxies,
+            limits=limits(settings),
+        )
+        sockets.attach(app)
+        yield Node(app, gateway, sockets)
+
+
+@asynccontextmanager
+async def opened_model(settings: Settings) -> AsyncIterator[LanguageModel]:
+    """The model that answers."""
+    key = settings.openai_api_key
+    options: Mapping[str, Mapping[str, Any]] = {
+        "mock": {
+            "delay_ms": settings.ai_mock_response_delay_ms,
+            "directives": settings.ai_mock_directives,
+        },
+        "openai": {
+            "api_key": key.get_secret_value() if key else "",
+            "model": settings.openai_model,
+            "base_url": settings.openai_base_url,
+            "max_tokens": settings.openai_max_tokens,
+            "temperature": settings.openai_temperature,
+        },
+    }
+    model = open_model(settings.provider, options)
+    try:
+        yield model
+    finally:
+        await model.close()
+
+
+@asynccontextmanager
+async def opened_auth(settings: Settings, database: Database) -> AsyncIterator[Auth]:
+    """Accounts and tokens."""
+    cached = settings.auth_cache_enabled
+    auth = Auth(
+        Accounts(database),
+        Passwords(rounds=settings.bcrypt_rounds),
+        AccessTokens(
+            [secret.get_secret_value() for secret in settings.jwt_secret],
+            ttl_ms=settings.jwt_access_expiry * 1000,
+        ),
+        users=UserCache(
+            size=settings.auth_cache_user_max_size if cached else 0,
+            ttl_ms=settings.auth_cache_user_ttl_ms,
+            clock=now,
+        ),
+        tokens=TokenCache(
+            size=settings.auth_cache_token_max_size if cached else 0,
+            ttl_ms=settings.auth_cache_token_ttl_ms,
+            clock=now,
+        ),
+        refresh_ttl_ms=settings.jwt_refresh_expiry * 1000,
+        grace_ms=settings.jwt_refresh_grace_ms,
+        clock=now,
+    )
+    async with auth:
+        yield auth
+
+
+def life(settings: Settings) -> Life:
+    """How long sessions live."""
+    return Life(
+        idle_ms=settings.session_ttl_ms,
+        grace_ms=settings.session_disconnect_grace_ms,
+        age_ms=settings.session_max_age_ms,
+        per_user=settings.max_sessions_per_user,
+        per_node=settings.max_sessions_per_node,
+    )
+
+
+def bounds(settings: Settings) -> Bounds:
+    """What a turn may take."""
+    return Bounds(
+        seconds=settings.turn_timeout_ms / 1000,
+        coalesce_ms=settings.stream_coalesce_ms,
+        coalesce_bytes=settings.stream_coalesce_bytes,
+    )
+
+
+def rules(settings: Settings) -> Rules:
+    """What the door allows."""
+    return Rules(
+        messages=settings.rate_limit_max_requests,
+        messages_ms=settings.rate_limit_window_ms,
+        reads=settings.rate_limit_reads_per_minute,
+        max_chars=settings.message_max_chars,
+        history=settings.session_max_history,
+        context_tokens=settings.ai_context_tokens,
+        system_prompt=settings.system_prompt,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """What a socket may do."""
+    return Limits(
+        packet_bytes=settings.max_packet_bytes,
+        connect=settings.connect_timeout_ms / 1000,
+        ping_interval=settings.ping_interval_ms / 1000,
+        ping_timeout=settings.ping_timeout_ms / 1000,
+        slow=settings.slow_consumer_ms / 1000,
+    )

@@ -1,0 +1,37 @@
+"""Who somebody is, and what proves it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account as its owner sees it."""
+
+    id: str
+    email: str
+    created_at: int
+    """Milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a valid access token says."""
+
+    user_id: str
+    family_id: str
+    """The login it belongs to: revoking that ends this identity."""
+    expires_at: int
+    """Milliseconds since the epoch."""
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A pair of tokens."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    """Seconds the access token lives."""
+    user: User | None = None
+    """Whose it is; None after a refresh."""

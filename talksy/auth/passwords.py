@@ -1,0 +1,77 @@
+"""Passwords: bcrypt in a pool of threads that has an end to its queue."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import BoundedSemaphore
+from typing import Any, Self, TypeVar
+
+import bcrypt
+
+from talksy.auth.credentials import PASSWORD_MAX_BYTES
+from talksy.errors import Overloaded
+
+T = TypeVar("T")
+
+
+class Passwords:
+    """Hashes and checks passwords; open it with ``async with``.
+
+    ``threads`` run at once (bcrypt gives the GIL back) and at most ``waiting`` more wait; beyond
+    that everything raises ``Overloaded``.
+    """
+
+    def __init__(self, *, rounds: int = 12, threads: int = 2, waiting: int = 64) -> None:
+        self._rounds = rounds
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt")
+        self._places = BoundedSemaphore(threads + waiting)
+        self._dummy = b""
+        self.completed = 0
+        """Hashes made and passwords checked so far."""
+
+    async def __aenter__(self) -> Self:
+        self._dummy = (await self.hash(secrets.token_urlsafe(16))).encode()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Waits for what runs: a fraction of a second, but not one of the loop's.
+        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+
+    async def hash(self, password: str) -> str:
+        """A new salted hash. ``password`` keeps the rule of ``credentials``."""
+        salted = await self._run(lambda: bcrypt.hashpw(_encode(password), self._salt()))
+        return salted.decode()
+
+    async def check(self, password: str, hashed: str | None) -> bool:
+        """Whether ``hashed`` was made of ``password``.
+
+        None, for an account that does not exist, is False after the work of a wrong password.
+        """
+        secret = _encode(password)
+        # bcrypt refuses longer ones at once, which would tell them apart by time.
+        fits = len(secret) <= PASSWORD_MAX_BYTES
+        against = self._dummy if hashed is None else hashed.encode()
+        same = await self._run(lambda: bcrypt.checkpw(secret if fits else b"", against))
+        return same and fits and hashed is not None
+
+    def _salt(self) -> bytes:
+        return bcrypt.gensalt(self._rounds)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if not self._places.acquire(blocking=False):
+            raise Overloaded(retry_after=1)
+        future = self._pool.submit(work)
+        # A caller may give up while its thread runs on: the place is free when the thread is.
+        future.add_done_callback(self._leave)
+        result = await asyncio.wrap_future(future)
+        self.completed += 1
+        return result
+
+    def _leave(self, _: Future[Any]) -> None:
+        self._places.release()
+
+
+def _encode(password: str) -> bytes:
+    # Half of a surrogate pair may come over JSON; it matches nothing, and must not raise.
+    return password.encode("utf-8", "surrogatepass")

@@ -1,0 +1,89 @@
+"""The commands."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from talksy import __version__
+from talksy.config import Settings, SettingsError
+from talksy.database import Database, InUse, SchemaError
+from talksy.errors import TalksyError
+
+app = typer.Typer(
+    name="talksy",
+    help="A Socket.IO assistant gateway. Settings come from the environment and .env.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Runs the command; what the operator can mend is said in a line, without a traceback."""
+    try:
+        app()
+    except SettingsError as error:
+        sys.exit(str(error))
+    except (InUse, SchemaError, TalksyError, OSError) as error:
+        sys.exit(f"talksy: {error}")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Runs before each command."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def serve() -> None:
+    """Serve until told to stop."""
+    from talksy.cli.serve import serve as run
+    from talksy.logs import setup_logs
+
+    settings = Settings.load()
+    setup_logs(settings.log_level, settings.log_format)
+    run(settings)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to date."""
+
+    async def run() -> None:
+        async with Database.open(Settings.load().database_url):
+            typer.echo("the database is up to date")
+
+    asyncio.run(run())
+
+
+@app.command()
+def token(
+    email: Annotated[str, typer.Option(help="The account's e-mail address.")],
+) -> None:
+    """Print an access token for an account, for tests and benchmarks."""
+    from talksy.app import opened_auth
+
+    async def run() -> str:
+        settings = Settings.load()
+        async with Database.open(settings.database_url) as database:
+            async with opened_auth(settings, database) as auth:
+                return await auth.mint(email)
+
+    typer.echo(asyncio.run(run()))
+
+
+@app.command()
+def chat(
+    url: Annotated[str, typer.Option(help="The server.")] = "http://localhost:3000",
+    email: Annotated[str | None, typer.Option(help="Your account; asked for if left out.")] = None,
+    token: Annotated[str | None, typer.Option(help="An access token instead of a login.")] = None,
+) -> None:
+    """Talk with the assistant of a server, over the same contract as any client."""
+    from talksy.cli.chat import chat as run
+
+    run(url, email=email, token=token)

@@ -1,0 +1,6 @@
+"""The environment, read once, checked as a whole, then frozen."""
+
+from talksy.config.faults import SettingsError
+from talksy.config.settings import Settings
+
+__all__ = ["Settings", "SettingsError"]

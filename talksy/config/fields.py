@@ -1,0 +1,117 @@
+"""The kinds of values a setting may have, and how each is read from text."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+_DAY_MS = 86_400_000
+_PORTS = {"http": 80, "https": 443}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_LEVELS = {"warn": "warning", "log": "info", "verbose": "debug", "fatal": "critical"}
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _level(value: Any) -> Any:
+    # The names of the NestJS version are understood.
+    value = _lower(value)
+    return _LEVELS.get(value, value)
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _seconds(value: str | int) -> int:
+    match = re.fullmatch(r"(\d{1,9})\s*([smhdw]?)", str(value).lower())
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 1 <= seconds <= 366 * 86_400:
+        raise ValueError("is not a time from 1s to 366d, such as 15m, 12h or 7d")
+    return seconds
+
+
+def _origin(text: str) -> str:
+    """The origin as a browser writes it: lower case, no port where it is the scheme's own."""
+    if text == "*":
+        return text
+    url = urlsplit(text)
+    port = url.port
+    if not (url.scheme and url.hostname) or url.path not in ("", "/") or "@" in url.netloc:
+        raise ValueError
+    if url.query or url.fragment:
+        raise ValueError
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return f"{url.scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[url.scheme]) else "")
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        origins = tuple(_origin(value) for value in values)
+    except (ValueError, KeyError):
+        raise ValueError(
+            "is not a list of origins such as https://app.example.com,https://example.com "
+            "(scheme, host and port, no path), nor *"
+        ) from None
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("has * beside other origins: keep one or the other")
+    return origins
+
+
+def _networks(value: Any) -> Any:
+    try:
+        return tuple(ip_network(part) for part in _parts(value))
+    except ValueError:
+        raise ValueError("is not a list of networks such as 10.0.0.0/8,192.168.1.7") from None
+
+
+def _url(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in _PORTS or not url.hostname or url.query or url.fragment:
+        raise ValueError("is not a URL such as http://localhost:8000/v1")
+    return value.rstrip("/")
+
+
+def _prompt(value: str) -> str:
+    """The text itself, or that of the file it names."""
+    path = Path(value)
+    try:
+        if path.is_file():
+            return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        if len(value.split()) == 1:
+            raise ValueError(f"names a file that cannot be read: {_reason(error)}") from None
+    if re.fullmatch(r"\S*/\S*|\S+\.(txt|md)", value):
+        raise ValueError("looks like a file's name, but there is no such file")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
+
+
+Milliseconds = Annotated[int, Field(ge=1, le=30 * _DAY_MS)]
+MillisecondsOrOff = Annotated[int, Field(ge=0, le=30 * _DAY_MS)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Bytes = Annotated[int, Field(ge=1_000, le=100_000_000)]
+
+Environment = Annotated[Literal["development", "production", "test"], BeforeValidator(_lower)]
+Provider = Annotated[Literal["openai", "mock"], BeforeValidator(_lower)]
+LogFormat = Annotated[Literal["json", "text"], BeforeValidator(_lower)]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_level)
+]
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_parts), AfterValidator(_origins)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
+Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_parts)]
+Url = Annotated[str, AfterValidator(_url)]
+Text = Annotated[str, AfterValidator(_prompt)]
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]

@@ -1,0 +1,242 @@
+"""Every setting. A variable is the field's name in capitals; ``.env.example`` explains each."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from dotenv.parser import parse_stream
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from talksy.config import fields as f
+from talksy.config.faults import SettingsError, read_faults
+from talksy.config.secret import MIN_BYTES, kept_secret, weakness
+
+DEFAULT_PROMPT = (
+    "You are Talksy, a friendly and precise assistant. Answer in the language you are asked in, "
+    "and say so when you do not know."
+)
+DATA_DIR = Path("data")
+MAKE_ONE = "make one with `openssl rand -base64 48`"
+
+
+def _production(data: Mapping[str, Any]) -> bool:
+    return data.get("talksy_env") == "production"
+
+
+def _derived(given: Mapping[str, str]) -> dict[str, str]:
+    """The defaults that depend on other settings."""
+    environment = given.get("TALKSY_ENV", given.get("NODE_ENV", "development")).lower()
+    production = environment == "production"
+    terminal = environment == "development" and sys.stdout.isatty()
+    return {
+        "CORS_ORIGIN": "" if production else "*",
+        "AI_MOCK_DIRECTIVES": "no" if production else "yes",
+        "LOG_FORMAT": "text" if terminal else "json",
+        "DATABASE_URL": f"sqlite:///{Path(given.get('DATA_DIR', DATA_DIR)).expanduser()}/talksy.db",
+    }
+
+
+class Settings(BaseModel):
+    """The settings of one process, made by ``load``.
+
+    Names in ``_ms`` are milliseconds and ``jwt_*_expiry`` seconds. A field without a default here
+    has one that depends on other settings.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", validate_default=True, alias_generator=str.upper
+    )
+
+    talksy_env: f.Environment = Field(
+        "development", validation_alias=AliasChoices("TALKSY_ENV", "NODE_ENV")
+    )
+    host: str = "127.0.0.1"
+    port: int = Field(3000, ge=0, le=65_535)
+    cors_origin: f.Origins
+    trusted_proxies: f.Networks = ()
+    log_level: f.LogLevel = "info"
+    log_format: f.LogFormat
+    shutdown_timeout_ms: f.Milliseconds = 10_000
+
+    data_dir: f.Folder = DATA_DIR
+    database_url: str = Field(repr=False)
+    database_migrate: bool = True
+
+    openai_api_key: SecretStr | None = Field(None, repr=False)
+    openai_base_url: f.Url | None = Field(None, repr=False)
+    openai_model: str = "gpt-4o-mini"
+    openai_max_tokens: f.Count = 1_000
+    openai_temperature: float = Field(0.7, ge=0, le=2)
+    ai_provider: f.Provider | None = None
+    ai_mock_response_delay_ms: f.MillisecondsOrOff = 500
+    ai_mock_directives: bool
+    ai_context_tokens: f.Count = 8_000
+    system_prompt: f.Text = Field(DEFAULT_PROMPT, repr=False)
+    turn_timeout_ms: f.Milliseconds = 120_000
+    stream_coalesce_ms: f.MillisecondsOrOff = 30
+    stream_coalesce_bytes: int = Field(64, ge=0, le=100_000)
+
+    jwt_secret: f.Secrets = Field((), repr=False)
+    """The first signs, all verify. Never empty after ``load``."""
+    jwt_access_expiry: f.Seconds = 15 * 60
+    jwt_refresh_expiry: f.Seconds = 7 * 86_400
+    jwt_refresh_grace_ms: f.MillisecondsOrOff = 10_000
+    bcrypt_rounds: int = Field(12, ge=4, le=15)
+    auth_cache_enabled: bool = True
+    auth_cache_user_ttl_ms: f.Milliseconds = 300_000
+    auth_cache_user_max_size: f.Count = 1_000
+    auth_cache_token_ttl_ms: f.Milliseconds = 300_000
+    auth_cache_token_max_size: f.Count = 5_000
+    auth_register_per_minute: f.Count = 60
+    auth_login_per_minute: f.Count = 60
+    auth_login_failures: f.Count = 10
+
+    session_ttl_ms: f.Milliseconds = 900_000
+    session_disconnect_grace_ms: f.MillisecondsOrOff = 300_000
+    session_max_age_ms: f.Milliseconds = 86_400_000
+    session_max_history: f.Count = 100
+    max_sessions_per_user: f.Count = 20
+    max_sessions_per_node: f.Count = 10_000
+    max_sockets_per_user: f.Count = 20
+    max_sockets_per_address: f.Count = 100
+
+    rate_limit_max_requests: f.Count = 10
+    rate_limit_window_ms: f.Milliseconds = 60_000
+    rate_limit_reads_per_minute: f.Count = 600
+    message_max_chars: f.Count = 32_000
+    max_body_bytes: f.Bytes = 100_000
+    max_packet_bytes: f.Bytes = 2_000_000
+    ping_interval_ms: f.Milliseconds = 10_000
+    ping_timeout_ms: f.Milliseconds = 5_000
+    connect_timeout_ms: f.Milliseconds = 10_000
+    slow_consumer_ms: f.Milliseconds = 30_000
+
+    @classmethod
+    def load(
+        cls, environ: Mapping[str, str] | None = None, env_file: str | Path | None = ".env"
+    ) -> Self:
+        """The settings of ``environ`` (the process's own by default), then of ``env_file``.
+
+        An empty variable counts as unset. Outside production a missing ``JWT_SECRET`` is made once
+        and kept in ``DATA_DIR``. Raises ``SettingsError`` with every fault.
+        """
+        given, faults = _read_file(env_file)
+        given |= _filled(os.environ if environ is None else environ)
+        try:
+            settings = cls.model_validate(_derived(given) | given)
+        except ValidationError as error:
+            faults += read_faults(error, cls.model_fields, given)
+        # Raised out here, the error drags no other along that would show the values.
+        if faults:
+            raise SettingsError(faults)
+        if settings.jwt_secret:
+            return settings
+        secret = SecretStr(_kept_secret(settings.data_dir))
+        return settings.model_copy(update={"jwt_secret": (secret,)})
+
+    @property
+    def provider(self) -> str:
+        """The model's vendor: what ``AI_PROVIDER`` says, else openai where there is a key."""
+        return self.ai_provider or ("openai" if self.openai_api_key else "mock")
+
+    @field_validator("cors_origin")
+    @classmethod
+    def _check_origins(cls, origins: f.Origins, info: ValidationInfo) -> f.Origins:
+        if _production(info.data) and (not origins or "*" in origins):
+            raise ValueError(
+                "must name the pages that may connect in production, "
+                "such as https://app.example.com"
+            )
+        return origins
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, url: str) -> str:
+        if not url.startswith("sqlite:"):
+            raise ValueError(
+                "is not supported yet unless it is sqlite:///path: leave it unset for a file "
+                "in DATA_DIR"
+            )
+        path = url.removeprefix("sqlite:///")
+        if path in ("", url) or path.startswith(":memory:"):
+            raise ValueError("names no file: give sqlite:///path")
+        return url
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def _check_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key and key.get_secret_value().lower().startswith(("your_", "your-", "sk-your")):
+            raise ValueError("is the one of an example: give a real one, or leave it empty")
+        return key
+
+    @field_validator("ai_provider")
+    @classmethod
+    def _check_provider(
+        cls, provider: f.Provider | None, info: ValidationInfo
+    ) -> f.Provider | None:
+        key, url = info.data.get("openai_api_key"), info.data.get("openai_base_url")
+        if provider == "openai" and not (key or url):
+            raise ValueError("needs OPENAI_API_KEY, or OPENAI_BASE_URL of a server without keys")
+        if provider is None and not key and _production(info.data):
+            raise ValueError(
+                "is missing: set OPENAI_API_KEY, or say AI_PROVIDER=mock to run production "
+                "on the mock model"
+            )
+        return provider
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _check_secrets(cls, values: f.Secrets, info: ValidationInfo) -> f.Secrets:
+        if len(values) > 2:
+            raise ValueError("has more than two secrets: the first signs, the other still verifies")
+        if not _production(info.data):
+            return values
+        if not values:
+            raise ValueError(f"is missing: {MAKE_ONE}")
+        for value in values:
+            if reason := weakness(value.get_secret_value()):
+                raise ValueError(f"{reason}: {MAKE_ONE}")
+        return values
+
+
+def _kept_secret(folder: Path) -> str:
+    try:
+        secret = kept_secret(folder)
+    except OSError as error:
+        fault = (
+            f"JWT_SECRET is not set and cannot be kept in DATA_DIR={folder} ({error.strerror}): "
+            f"{MAKE_ONE}, or set DATA_DIR to a folder of yours"
+        )
+        raise SettingsError([fault]) from None
+    if len(secret) < MIN_BYTES:
+        raise SettingsError([f"JWT_SECRET in {folder / 'jwt_secret'} is too short: delete it"])
+    return secret
+
+
+def _filled(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value.strip() for name, value in values.items() if value and value.strip()}
+
+
+def _read_file(path: str | Path | None) -> tuple[dict[str, str], list[str]]:
+    """What the file sets, and its faults; nothing where there is no file."""
+    if path is None or not Path(path).is_file():
+        return {}, []
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            lines = list(parse_stream(file))
+    except (OSError, UnicodeDecodeError):
+        return {}, [f"{path} cannot be read: it must be yours to read, and UTF-8"]
+    # The line itself stays unsaid: it may be a secret.
+    faults = [f"{path} line {line.original.line} is not NAME=value" for line in lines if line.error]
+    return _filled({line.key: line.value for line in lines if line.key}), faults

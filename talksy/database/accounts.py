@@ -1,0 +1,216 @@
+"""Users, their token families and the refresh tokens in them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import ColumnElement, RowMapping, delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from talksy.database.engine import Database
+from talksy.database.tables import refresh_tokens, token_families, users
+from talksy.errors import EmailTaken
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user as it is kept."""
+
+    id: str
+    email: str
+    """As its owner typed it."""
+    email_key: str
+    """The address folded to one case; no two accounts share one."""
+    password_hash: str
+    created_at: int
+    """Milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One login: what its refresh tokens descend from and what revocation ends."""
+
+    id: str
+    user_id: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token as it is kept: a hash, never the token."""
+
+    hash: str
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What became of a presented refresh token.
+
+    ``rotated``: this use was the first, the successor handed in is the one. ``shared``: used
+    within the grace, ``sealed`` is the successor of the first use. ``replayed``: used after it;
+    the family is revoked now.
+    """
+
+    outcome: Literal["rotated", "shared", "replayed"]
+    family_id: str
+    user_id: str
+    sealed: bytes | None = None
+
+
+class Accounts:
+    """What decides is decided by the database, so it holds for any number of nodes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def register(self, account: Account, family: Family, token: RefreshToken) -> None:
+        """Adds a user with a first login. Raises ``EmailTaken``; of parallel tries one wins."""
+        async with self._database.write() as connection:
+            try:
+                await connection.execute(
+                    insert(users).values(
+                        id=account.id,
+                        email=account.email,
+                        email_key=account.email_key,
+                        password_hash=account.password_hash,
+                        created_at=account.created_at,
+                    )
+                )
+            except IntegrityError:
+                raise EmailTaken from None
+            await _open(connection, family, token)
+
+    async def login(self, family: Family, token: RefreshToken | None = None) -> None:
+        """Opens a family; without a token it can not be refreshed."""
+        async with self._database.write() as connection:
+            await _open(connection, family, token)
+
+    async def find(self, email_key: str) -> Account | None:
+        """The account of an address in its folded form."""
+        return await self._one(users.c.email_key == email_key)
+
+    async def get(self, user_id: str) -> Account | None:
+        return await self._one(users.c.id == user_id)
+
+    async def owner(self, family_id: str) -> Account | None:
+        """The account a family belongs to; None once the family is revoked."""
+        alive = select(token_families.c.user_id).where(
+            token_families.c.id == family_id, token_families.c.revoked_at.is_(None)
+        )
+        return await self._one(users.c.id == alive.scalar_subquery())
+
+    async def rotate(
+        self,
+        presented: str,
+        successor: RefreshToken,
+        sealed: bytes | None,
+        *,
+        now: int,
+        grace_ms: int,
+    ) -> Rotation | None:
+        """Replaces the token with the hash ``presented``; the first to set ``used_at`` decides.
+
+        ``sealed`` is what later uses within ``grace_ms`` are given. None for a token that is
+        unknown, has run out or belongs to a revoked family. A second use after the grace
+        revokes the family: OAuth 2.0 Security BCP (RFC 9700), 4.14.2.
+        """
+        async with self._database.write() as connection:
+            first = await connection.execute(
+                update(refresh_tokens)
+                .where(
+                    refresh_tokens.c.hash == presented,
+                    refresh_tokens.c.used_at.is_(None),
+                    refresh_tokens.c.expires_at > now,
+                    exists().where(
+                        token_families.c.id == refresh_tokens.c.family_id,
+                        token_families.c.revoked_at.is_(None),
+                    ),
+                )
+                .values(used_at=now, successor=sealed)
+            )
+            row = await _token(connection, presented)
+            if row is None:
+                return None
+            if first.rowcount:
+                await _add(connection, row["family_id"], successor)
+                return Rotation("rotated", row["family_id"], row["user_id"])
+            if row["revoked_at"] is not None or row["expires_at"] <= now:
+                return None
+            if now - row["used_at"] < grace_ms and row["successor"] is not None:
+                return Rotation("shared", row["family_id"], row["user_id"], row["successor"])
+            await _revoke(connection, row["family_id"], now)
+            return Rotation("replayed", row["family_id"], row["user_id"])
+
+    async def revoke(self, presented: str, *, now: int) -> str | None:
+        """Revokes the family of the token with this hash, used or not, and names it.
+
+        Doing it again changes nothing; None for an unknown token.
+        """
+        async with self._database.write() as connection:
+            row = await _token(connection, presented)
+            if row is None:
+                return None
+            await _revoke(connection, row["family_id"], now)
+            return str(row["family_id"])
+
+    async def sweep(self, *, now: int, grace_ms: int) -> int:
+        """Erases successors whose grace is over and tokens that have run out; counts the latter."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(refresh_tokens)
+                .where(
+                    refresh_tokens.c.successor.is_not(None),
+                    refresh_tokens.c.used_at <= now - grace_ms,
+                )
+                .values(successor=None)
+            )
+            expired = await connection.execute(
+                delete(refresh_tokens).where(refresh_tokens.c.expires_at <= now)
+            )
+            return expired.rowcount
+
+    async def _one(self, condition: ColumnElement[bool]) -> Account | None:
+        async with self._database.read() as connection:
+            found = await connection.execute(select(users).where(condition))
+            row = found.mappings().one_or_none()
+        return None if row is None else Account(**row)
+
+
+async def _open(connection: AsyncConnection, family: Family, token: RefreshToken | None) -> None:
+    await connection.execute(
+        insert(token_families).values(
+            id=family.id, user_id=family.user_id, created_at=family.created_at
+        )
+    )
+    if token is not None:
+        await _add(connection, family.id, token)
+
+
+async def _add(connection: AsyncConnection, family_id: str, token: RefreshToken) -> None:
+    await connection.execute(
+        insert(refresh_tokens).values(
+            hash=token.hash,
+            family_id=family_id,
+            created_at=token.created_at,
+            expires_at=token.expires_at,
+        )
+    )
+
+
+async def _token(connection: AsyncConnection, presented: str) -> RowMapping | None:
+    found = await connection.execute(
+        select(refresh_tokens, token_families.c.user_id, token_families.c.revoked_at)
+        .join(token_families, token_families.c.id == refresh_tokens.c.family_id)
+        .where(refresh_tokens.c.hash == presented)
+    )
+    return found.mappings().one_or_none()
+
+
+async def _revoke(connection: AsyncConnection, family_id: str, now: int) -> None:
+    await connection.execute(
+        update(token_families)
+        .where(token_families.c.id == family_id, token_families.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )

@@ -1,0 +1,402 @@
+"""The lane of a session: one turn runs, a few messages wait, and each turn ends once.
+
+All that decides is a row, decided in one transaction: the partial unique index on running turns is
+the lane, ``(session, message id)`` is idempotency, ``position`` the order, ``state = 'queued'`` the
+queue, and a turn's status changes from ``running`` by compare-and-set on its fence.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.engine import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from talksy.database.engine import Database
+from talksy.database.rows import TurnRow, turn_row
+from talksy.database.tables import messages, turns
+from talksy.errors import IdempotencyConflict, TurnInProgress, TurnQueueFull
+from talksy.events import Ending
+from talksy.ids import new_id
+
+OnBusy = Literal["queue", "reject", "interrupt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that asks for a turn."""
+
+    session_id: str
+    message_id: str
+    text: str
+    streamed: bool
+    on_busy: OnBusy = "queue"
+    retry: bool = False
+    turn_id: str = field(default_factory=lambda: new_id("trn"))
+    """The turn's id, if there comes to be one."""
+
+    @property
+    def hash(self) -> str:
+        """What must be the same when the message is sent again."""
+        return sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of a message."""
+
+    turn_id: str
+    queued: bool = False
+    duplicate: bool = False
+    started: TurnRow | None = None
+    """The turn, where it may run now."""
+    interrupts: str | None = None
+    """The running turn that has to make way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Whether this writer gave the turn its ending, and the turn that may run next."""
+
+    won: bool
+    next: TurnRow | None = None
+
+
+class Lane:
+    """The turns of all sessions, written by the node ``owner``; at most ``queue`` wait in one."""
+
+    def __init__(self, database: Database, *, owner: str, queue: int = 3) -> None:
+        self._database = database
+        self._owner = owner
+        self._queue = queue
+
+    async def known(self, draft: Draft) -> Admission | None:
+        """What became of this message when it was sent before, or None.
+
+        Raises ``IdempotencyConflict`` when its id was used for another text.
+        """
+        async with self._database.read() as connection:
+            row = await _message(connection, draft.session_id, draft.message_id)
+        return None if row is None or draft.retry else _seen(row, draft)
+
+    async def admit(self, draft: Draft, now: int) -> Admission:
+        """Stores the message and starts or queues its turn, or tells what came of it before.
+
+        Raises ``IdempotencyConflict``, ``TurnInProgress`` or ``TurnQueueFull``.
+        """
+        async with self._database.write() as connection:
+            former = await _message(connection, draft.session_id, draft.message_id)
+            if former is not None:
+                seen = _seen(former, draft)
+                if not draft.retry or not await _ended_short(connection, former):
+                    return seen
+            running = await _running(connection, draft.session_id)
+            if running is not None:
+                await self._check_room(connection, draft)
+            position = await _place(connection, draft, running is not None)
+            await _store(connection, draft, former, position, now)
+            if running is not None:
+                interrupts = running if draft.on_busy == "interrupt" else None
+                return Admission(draft.turn_id, queued=True, interrupts=interrupts)
+            started = await self._start(connection, draft.session_id, now)
+            return Admission(draft.turn_id, started=started)
+
+    async def _check_room(self, connection: AsyncConnection, draft: Draft) -> None:
+        if draft.on_busy == "reject":
+            raise TurnInProgress
+        waiting = (
+            await connection.execute(
+                select(func.count()).where(
+                    messages.c.session_id == draft.session_id, messages.c.state == "queued"
+                )
+            )
+        ).scalar_one()
+        if waiting >= self._queue:
+            raise TurnQueueFull(
+                f"{waiting} messages wait in this session, more may not: wait for an answer first"
+            )
+
+    async def _start(
+        self, connection: AsyncConnection, session_id: str, now: int
+    ) -> TurnRow | None:
+        """Starts the first of the queue; None where nothing waits."""
+        row = (
+            await connection.execute(
+                select(messages)
+                .where(messages.c.session_id == session_id, messages.c.state == "queued")
+                .order_by(messages.c.position)
+                .limit(1)
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        await _show(connection, row)
+        return await self._add(connection, row, "running", now)
+
+    async def _add(
+        self, connection: AsyncConnection, row: Row[Any], status: str, now: int
+    ) -> TurnRow:
+        attempts = select(func.count()).where(
+            turns.c.session_id == row.session_id, turns.c.message_id == row.id
+        )
+        added = await connection.execute(
+            turns.insert()
+            .values(
+                id=row.turn_id,
+                session_id=row.session_id,
+                message_id=row.id,
+                owner=self._owner,
+                status=status,
+                streamed=row.streamed,
+                attempt=attempts.scalar_subquery() + 1,
+                created_at=now,
+                ended_at=None if status == "running" else now,
+            )
+            .returning(turns)
+        )
+        return turn_row(added.one())
+
+    async def next(self, session_id: str, now: int) -> TurnRow | None:
+        """Starts what waits in a session where nothing runs."""
+        async with self._database.write() as connection:
+            if await _running(connection, session_id) is not None:
+                return None
+            return await self._start(connection, session_id, now)
+
+    async def finish(
+        self, turn: TurnRow, ending: Ending, *, events: int, advance: bool = True
+    ) -> Finished:
+        """Gives the turn its ending and, with ``advance``, starts what waits behind it.
+
+        ``won`` is False when it has one already, or when another node took it over.
+        """
+        async with self._database.write() as connection:
+            changed = await connection.execute(
+                update(turns)
+                .where(
+                    turns.c.id == turn.id,
+                    turns.c.fence == turn.fence,
+                    turns.c.status == "running",
+                )
+                .values(
+                    status=ending.reason,
+                    text=ending.text or "",
+                    events=events,
+                    chunks=ending.chunks,
+                    provider=ending.provider,
+                    model=ending.model,
+                    usage=_usage(ending),
+                    error=dict(ending.error) if ending.error else None,
+                    degraded=ending.degraded,
+                    ended_at=ending.ended_at,
+                )
+            )
+            if changed.rowcount == 0:
+                return Finished(won=False)
+            if ending.text:
+                await _answer(connection, turn, ending, ending.text)
+            if not advance:
+                return Finished(won=True)
+            return Finished(
+                won=True, next=await self._start(connection, turn.session_id, ending.ended_at)
+            )
+
+    async def drop(self, session_id: str, turn_id: str, now: int) -> TurnRow | None:
+        """Ends a turn that still waits as ``cancelled``; None where it does not wait."""
+        async with self._database.write() as connection:
+            row = (
+                await connection.execute(
+                    select(messages).where(
+                        messages.c.session_id == session_id,
+                        messages.c.turn_id == turn_id,
+                        messages.c.state == "queued",
+                    )
+                )
+            ).one_or_none()
+            if row is None:
+                return None
+            await _show(connection, row)
+            return await self._add(connection, row, "cancelled", now)
+
+    async def checkpoint(self, rows: Iterable[tuple[TurnRow, str, int, int]]) -> None:
+        """Stores ``(turn, text, events, chunks)`` of turns that still run."""
+        async with self._database.write() as connection:
+            for turn, text, events, chunks in rows:
+                await connection.execute(
+                    update(turns)
+                    .where(
+                        turns.c.id == turn.id,
+                        turns.c.fence == turn.fence,
+                        turns.c.status == "running",
+                    )
+                    .values(text=text, events=events, chunks=chunks)
+                )
+
+    async def find(self, session_id: str, turn_id: str | None = None) -> TurnRow | None:
+        """The turn, or the session's newest; None where there is none in this session."""
+        query = select(turns).where(turns.c.session_id == session_id)
+        if turn_id is None:
+            query = query.order_by(turns.c.created_at.desc()).limit(1)
+        else:
+            query = query.where(turns.c.id == turn_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return turn_row(row) if row else None
+
+    async def waiting(self, session_id: str) -> Sequence[str]:
+        """The turns that wait in a session, first first."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(messages.c.turn_id)
+                .where(messages.c.session_id == session_id, messages.c.state == "queued")
+                .order_by(messages.c.position)
+            )
+            return [row.turn_id for row in rows]
+
+    async def orphans(self) -> Sequence[TurnRow]:
+        """Turns that run in the name of another node."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(turns).where(turns.c.status == "running", turns.c.owner != self._owner)
+            )
+            return [turn_row(row) for row in rows]
+
+    async def stalled(self) -> Sequence[str]:
+        """Sessions in which messages wait and nothing runs."""
+        busy = select(turns.c.session_id).where(turns.c.status == "running")
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(messages.c.session_id)
+                .where(messages.c.state == "queued", messages.c.session_id.not_in(busy))
+                .distinct()
+            )
+            return [row.session_id for row in rows]
+
+
+def _seen(row: Row[Any], draft: Draft) -> Admission:
+    if row.hash != draft.hash:
+        raise IdempotencyConflict
+    return Admission(row.turn_id, queued=row.state == "queued", duplicate=True)
+
+
+def _usage(ending: Ending) -> dict[str, int] | None:
+    return asdict(ending.usage) if ending.usage else None
+
+
+async def _message(
+    connection: AsyncConnection, session_id: str, message_id: str
+) -> Row[Any] | None:
+    return (
+        await connection.execute(
+            select(messages).where(messages.c.session_id == session_id, messages.c.id == message_id)
+        )
+    ).one_or_none()
+
+
+async def _running(connection: AsyncConnection, session_id: str) -> str | None:
+    query = select(turns.c.id).where(turns.c.session_id == session_id, turns.c.status == "running")
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def _ended_short(connection: AsyncConnection, former: Row[Any]) -> bool:
+    """Whether the message's last turn is over and did not complete."""
+    query = select(turns.c.status).where(turns.c.id == former.turn_id)
+    status = (await connection.execute(query)).scalar_one_or_none()
+    return status not in {None, "running", "completed"}
+
+
+async def _place(connection: AsyncConnection, draft: Draft, busy: bool) -> int:
+    """The position of a new message: the last one, or before all that wait if it interrupts."""
+    of_session = messages.c.session_id == draft.session_id
+    if busy and draft.on_busy == "interrupt":
+        first = (
+            await connection.execute(
+                select(func.min(messages.c.position)).where(
+                    of_session, messages.c.state == "queued"
+                )
+            )
+        ).scalar_one()
+        if first is not None:
+            await connection.execute(
+                update(messages)
+                .where(of_session, messages.c.state == "queued")
+                .values(position=messages.c.position + 1)
+            )
+            return int(first)
+    last = select(func.coalesce(func.max(messages.c.position), -1)).where(of_session)
+    return int((await connection.execute(last)).scalar_one()) + 1
+
+
+async def _store(
+    connection: AsyncConnection,
+    draft: Draft,
+    former: Row[Any] | None,
+    position: int,
+    now: int,
+) -> None:
+    if former is None:
+        await connection.execute(
+            messages.insert().values(
+                session_id=draft.session_id,
+                id=draft.message_id,
+                position=position,
+                role="user",
+                content=draft.text,
+                hash=draft.hash,
+                state="queued",
+                streamed=draft.streamed,
+                turn_id=draft.turn_id,
+                created_at=now,
+            )
+        )
+        return
+    # A retry moves the message, and what was said to it, to where it is answered now.
+    of_session = messages.c.session_id == draft.session_id
+    await connection.execute(
+        update(messages)
+        .where(
+            of_session,
+            or_(messages.c.id == draft.message_id, messages.c.reply_to == draft.message_id),
+        )
+        .values(position=position)
+    )
+    await connection.execute(
+        update(messages)
+        .where(of_session, messages.c.id == draft.message_id)
+        .values(state="queued", streamed=draft.streamed, turn_id=draft.turn_id)
+    )
+
+
+async def _show(connection: AsyncConnection, row: Row[Any]) -> None:
+    await connection.execute(
+        update(messages)
+        .where(messages.c.session_id == row.session_id, messages.c.id == row.id)
+        .values(state="shown")
+    )
+
+
+async def _answer(connection: AsyncConnection, turn: TurnRow, ending: Ending, text: str) -> None:
+    position = (
+        select(messages.c.position)
+        .where(messages.c.session_id == turn.session_id, messages.c.id == turn.message_id)
+        .scalar_subquery()
+    )
+    await connection.execute(
+        messages.insert().values(
+            session_id=turn.session_id,
+            id=new_id("msg"),
+            position=position,
+            role="assistant",
+            content=text,
+            state="shown",
+            turn_id=turn.id,
+            reply_to=turn.message_id,
+            interrupted=ending.reason != "completed",
+            provider=ending.provider,
+            model=ending.model,
+            usage=_usage(ending),
+            created_at=ending.ended_at,
+        )
+    )

@@ -1,0 +1,66 @@
+"""What the tables hold, as the floors above read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from talksy.messages import Message, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One session; times in milliseconds since the epoch."""
+
+    id: str
+    user_id: str
+    created_at: int
+    opened_at: int
+    last_active_at: int
+    expires_at: int
+    ended_at: int | None
+    duration_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """One turn: who writes it, and how it ended."""
+
+    id: str
+    session_id: str
+    message_id: str
+    owner: str
+    fence: int
+    status: str
+    """``running``, or the reason of its ending."""
+    streamed: bool
+    attempt: int
+    text: str
+    events: int
+    """How many events stand before the ending."""
+    chunks: int
+    provider: str | None
+    model: str | None
+    usage: Usage | None
+    error: Mapping[str, Any] | None
+    degraded: bool
+    created_at: int
+    ended_at: int | None
+
+
+def turn_row(row: Row[Any]) -> TurnRow:
+    values = dict(row._mapping)
+    usage = values.pop("usage")
+    return TurnRow(**values, usage=Usage(**usage) if usage else None)
+
+
+def message(row: Row[Any]) -> Message:
+    return Message(
+        id=row.id,
+        role=row.role,
+        content=row.content,
+        created_at=row.created_at,
+        turn_id=row.turn_id,
+        interrupted=row.interrupted,
+    )

@@ -1,0 +1,113 @@
+"""Sessions: whose they are, how long they live, how long they lasted."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import func, select, update
+
+from talksy.database.engine import Database
+from talksy.database.rows import SessionRow
+from talksy.database.tables import sessions
+
+
+class SessionRows:
+    """The table of sessions. A session is open until ``ended_at`` is set."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, row: SessionRow) -> None:
+        """Keeps a new session."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                sessions.insert().values(
+                    id=row.id,
+                    user_id=row.user_id,
+                    created_at=row.created_at,
+                    opened_at=row.opened_at,
+                    last_active_at=row.last_active_at,
+                    expires_at=row.expires_at,
+                )
+            )
+
+    async def find(self, session_id: str) -> SessionRow | None:
+        """The session, or None."""
+        async with self._database.read() as connection:
+            row = (
+                await connection.execute(select(sessions).where(sessions.c.id == session_id))
+            ).one_or_none()
+        return SessionRow(**row._mapping) if row else None
+
+    async def count(self, now: int, user_id: str | None = None) -> int:
+        """How many are open at ``now``, of one user or of all."""
+        query = select(func.count()).where(
+            sessions.c.ended_at.is_(None), sessions.c.expires_at > now
+        )
+        if user_id is not None:
+            query = query.where(sessions.c.user_id == user_id)
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def touch(self, rows: Iterable[tuple[str, int, int]]) -> None:
+        """Stores ``(id, last_active_at, expires_at)`` of open sessions."""
+        values = list(rows)
+        if not values:
+            return
+        async with self._database.write() as connection:
+            for session_id, last_active_at, expires_at in values:
+                await connection.execute(
+                    update(sessions)
+                    .where(sessions.c.id == session_id, sessions.c.ended_at.is_(None))
+                    .values(last_active_at=last_active_at, expires_at=expires_at)
+                )
+
+    async def end(self, session_id: str, now: int) -> SessionRow | None:
+        """Ends the session at ``now`` and adds what it lasted; an ended one stays as it is.
+
+        Returns it, or None where there is none.
+        """
+        async with self._database.write() as connection:
+            row = (
+                await connection.execute(
+                    update(sessions)
+                    .where(sessions.c.id == session_id, sessions.c.ended_at.is_(None))
+                    .values(
+                        ended_at=now,
+                        duration_seconds=sessions.c.duration_seconds
+                        + (now - sessions.c.opened_at) // 1000,
+                    )
+                    .returning(sessions)
+                )
+            ).one_or_none()
+        return SessionRow(**row._mapping) if row else await self.find(session_id)
+
+    async def reopen(self, session_id: str, now: int, expires_at: int) -> SessionRow | None:
+        """Opens an ended or expired session again; None where there is none."""
+        async with self._database.write() as connection:
+            row = (
+                await connection.execute(
+                    update(sessions)
+                    .where(sessions.c.id == session_id)
+                    .values(ended_at=None, opened_at=now, last_active_at=now, expires_at=expires_at)
+                    .returning(sessions)
+                )
+            ).one_or_none()
+        return SessionRow(**row._mapping) if row else None
+
+    async def expired(self, now: int) -> list[str]:
+        """Open sessions whose time has run out at ``now``."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(sessions.c.id).where(
+                    sessions.c.ended_at.is_(None), sessions.c.expires_at <= now
+                )
+            )
+            return [row.id for row in rows]
+
+    async def orphan(self, expires_at: int) -> None:
+        """Gives every open session until ``expires_at`` at most: the node that held it is gone."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(sessions)
+                .where(sessions.c.ended_at.is_(None), sessions.c.expires_at > expires_at)
+                .values(expires_at=expires_at)
+            )

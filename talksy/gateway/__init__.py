@@ -1,0 +1,19 @@
+"""The one door, the same for every transport."""
+
+from talksy.gateway.connection import Connection, Outlet
+from talksy.gateway.gateway import Gateway
+from talksy.gateway.registry import Caps
+from talksy.gateway.requests import Hello, Info, Receipt, Resumed, Rules, Say
+
+__all__ = [
+    "Caps",
+    "Connection",
+    "Gateway",
+    "Hello",
+    "Info",
+    "Outlet",
+    "Receipt",
+    "Resumed",
+    "Rules",
+    "Say",
+]

@@ -1,0 +1,81 @@
+"""What is asked at the door, and what it answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from talksy.database.lane import OnBusy
+from talksy.events import Active
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the door allows."""
+
+    messages: int = 10
+    """How many messages an identity may send each ``messages_ms``."""
+    messages_ms: int = 60_000
+    reads: int = 600
+    """How many other requests each minute."""
+    max_chars: int = 32_000
+    history: int = 100
+    """How many messages a model is given, and a client that comes back."""
+    context_tokens: int = 8_000
+    system_prompt: str = ""
+    spread_ms: int = 5_000
+    """Over what time clients are asked to come back when the server stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a client brings when it connects."""
+
+    token: str | None
+    session_id: str | None = None
+    reopen: bool = False
+    resume: Sequence[tuple[str, int]] = ()
+    """``(turn id, after)`` of the turns to go on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A message that asks for an answer."""
+
+    text: str
+    streamed: bool
+    message_id: str | None = None
+    on_busy: OnBusy = "queue"
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A message was stored. ``begin`` must be called once its sender was told."""
+
+    message_id: str
+    turn_id: str
+    queued: bool
+    duplicate: bool
+    begin: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Where a turn stands. What was missed follows ``begin``, called once the client was told."""
+
+    status: str
+    """``queued``, ``running``, or the reason of its ending."""
+    last_seq: int
+    already: bool
+    begin: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """A session and what goes on in it; times in milliseconds since the epoch."""
+
+    session_id: str
+    message_count: int
+    created_at: int
+    last_activity_at: int
+    expires_at: int
+    active: Sequence[Active]

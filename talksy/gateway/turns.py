@@ -1,0 +1,173 @@
+"""Messages in, turns out: what the door does about the conversation itself."""
+
+from collections.abc import Callable
+from functools import partial
+
+from talksy.ai.llm import LanguageModel
+from talksy.conversation import Turn, trim
+from talksy.database.history import History
+from talksy.database.lane import Admission, Draft, Lane
+from talksy.database.rows import TurnRow
+from talksy.errors import Overloaded, TurnNotFound
+from talksy.events import Active, MessageAdded
+from talksy.gateway.connection import Connection
+from talksy.gateway.registry import Registry
+from talksy.gateway.requests import Receipt, Resumed, Rules
+from talksy.journal import Journal, Mirror, Reader
+from talksy.messages import Message, Prompt
+
+
+class Turns:
+    """The turns of this node's sessions."""
+
+    def __init__(
+        self,
+        *,
+        lane: Lane,
+        history: History,
+        journal: Journal,
+        registry: Registry,
+        model: LanguageModel,
+        rules: Rules,
+        clock: Callable[[], int],
+    ) -> None:
+        self._lane = lane
+        self._history = history
+        self._journal = journal
+        self._registry = registry
+        self._model = model
+        self._rules = rules
+        self._clock = clock
+        # Who asked for a turn that has yet to be announced: the ack told them of their message.
+        self._senders: dict[str, Connection] = {}
+
+    async def admit(self, connection: Connection, draft: Draft) -> Receipt:
+        """Stores a message and starts or queues its turn, once its sender was told.
+
+        Raises ``Overloaded`` and what ``Lane.admit`` does.
+        """
+        if self._journal.full:
+            raise Overloaded
+        self._senders[draft.turn_id] = connection
+        connection.hold()
+        try:
+            admission = await self._lane.admit(draft, self._clock())
+        except BaseException:
+            del self._senders[draft.turn_id]
+            connection.release()
+            raise
+        if admission.duplicate:
+            del self._senders[draft.turn_id]
+        return self.receipt(connection, draft, admission)
+
+    def receipt(self, connection: Connection, draft: Draft, admission: Admission) -> Receipt:
+        """What a sender is told of what became of its message."""
+        return Receipt(
+            message_id=draft.message_id,
+            turn_id=admission.turn_id,
+            queued=admission.queued,
+            duplicate=admission.duplicate,
+            begin=partial(self._begin, connection, admission),
+        )
+
+    def _begin(self, connection: Connection, admission: Admission) -> None:
+        connection.release()
+        if admission.started is not None:
+            self._journal.start(admission.started)
+        if admission.interrupts is not None:
+            self._journal.halt(admission.interrupts, "interrupted")
+
+    def forget(self, connection: Connection) -> None:
+        """The connection has gone: it is nobody's sender."""
+        for turn_id, sender in list(self._senders.items()):
+            if sender is connection:
+                del self._senders[turn_id]
+
+    # ---- what the journal asks for
+
+    async def compose(self, row: TurnRow) -> Turn:
+        """The turn that answers a message: what was said before it, as far as it fits."""
+        said = await self._history.context(row.session_id, row.message_id, self._rules.history)
+        prompts = [Prompt(message.role, message.content) for message in said]
+        if self._rules.system_prompt:
+            prompts.insert(0, Prompt("system", self._rules.system_prompt))
+        return Turn(self._model, trim(prompts, self._rules.context_tokens))
+
+    async def announce(self, row: TurnRow, mirror: Mirror) -> None:
+        """Shows the message to the session's other devices and the turn to all of them."""
+        sender = self._senders.pop(row.id, None)
+        message: Message | None = None
+        if any(item is not sender for item in self._registry.of(row.session_id)):
+            message = await self._history.find(row.session_id, row.message_id)
+        for connection in self._registry.of(row.session_id):
+            shown = message if connection is not sender else None
+            connection.deliver(partial(_show, connection, shown, mirror))
+
+    # ---- what clients ask of turns
+
+    async def active(self, session_id: str) -> list[Active]:
+        """The turn that runs, then those that wait."""
+        running = self._journal.of(session_id)
+        active = [Active(mirror.turn_id, mirror.last_seq) for mirror in running]
+        known = {turn.turn_id for turn in active}
+        waiting = await self._lane.waiting(session_id)
+        return active + [Active(turn_id, -1) for turn_id in waiting if turn_id not in known]
+
+    async def resume(self, connection: Connection, turn_id: str, after: int) -> Resumed:
+        """Goes on with a turn behind number ``after``. Raises ``TurnNotFound``."""
+        if connection.session is None:
+            raise TurnNotFound
+        reader = await self._journal.read(
+            connection.session.id, turn_id, after, connection.outlet.wake
+        )
+        if reader is None:
+            # Its stream begins by itself, since the connection is in the session.
+            return Resumed("queued", -1, already=False, begin=_nothing)
+        mirror = reader.mirror
+        status = mirror.end.reason if mirror.end is not None else "running"
+        last_seq = max(mirror.last_seq, after + 1) if mirror.end else mirror.last_seq
+        if connection.reads(turn_id):
+            reader.close()
+            return Resumed(status, last_seq, already=True, begin=_nothing)
+        return Resumed(status, last_seq, False, begin=partial(connection.read, reader))
+
+    async def cancel(self, session_id: str, turn_id: str | None) -> tuple[str, str]:
+        """Ends a turn, the running one unless it is named, and returns its id and final status.
+
+        Raises ``TurnNotFound``.
+        """
+        if turn_id is None:
+            running = self._journal.of(session_id)
+            turn_id = running[0].turn_id if running else None
+        mirror = self._journal.mirror(turn_id) if turn_id is not None else None
+        if mirror is not None and mirror.session_id == session_id:
+            ending = await self._journal.stop(mirror.turn_id, "cancelled") or mirror.end
+            if ending is not None:
+                return mirror.turn_id, ending.reason
+        if turn_id is not None:
+            dropped = await self._lane.drop(session_id, turn_id, self._clock())
+            if dropped is not None:
+                await self._journal.dropped(dropped)
+                return dropped.id, dropped.status
+        row = await self._lane.find(session_id, turn_id)
+        if row is None:
+            raise TurnNotFound
+        return row.id, row.status
+
+    async def end(self, session_id: str) -> None:
+        """Cancels what waits and what runs in a session."""
+        for turn_id in await self._lane.waiting(session_id):
+            await self.cancel(session_id, turn_id)
+        for mirror in self._journal.of(session_id):
+            await self._journal.stop(mirror.turn_id, "cancelled")
+
+
+def _show(connection: Connection, message: Message | None, mirror: Mirror) -> None:
+    if message is not None:
+        connection.outlet.tell(MessageAdded(message))
+    if not connection.reads(mirror.turn_id):
+        connection.read(Reader(mirror, -1, connection.outlet.wake))
+
+
+def _nothing() -> None:
+    """There is nothing to begin."""

@@ -1,0 +1,7 @@
+"""Turns, numbered and kept for as long as somebody may still want them."""
+
+from talksy.journal.journal import Announce, Compose, Journal, Keep
+from talksy.journal.mirror import Mirror, Reader
+from talksy.journal.run import Bounds
+
+__all__ = ["Announce", "Bounds", "Compose", "Journal", "Keep", "Mirror", "Reader"]

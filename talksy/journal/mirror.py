@@ -1,0 +1,147 @@
+"""What a node knows of a turn, and the cursors of those who read it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Self
+
+from talksy.database.rows import TurnRow
+from talksy.events import Chunk, Ending, Event, Reason, Started
+
+EVENT_BYTES = 200
+"""About what an event takes in memory beside its text."""
+
+
+class Mirror:
+    """The events of one turn, event *i* under number *i*, and its ending, kept apart.
+
+    A reader is a cursor into it: one that lags holds no copies and slows nobody.
+    """
+
+    __slots__ = (
+        "end",
+        "events",
+        "message_id",
+        "readers",
+        "session_id",
+        "streamed",
+        "text_bytes",
+        "turn_id",
+    )
+
+    def __init__(self, turn: TurnRow) -> None:
+        self.turn_id = turn.id
+        self.session_id = turn.session_id
+        self.message_id = turn.message_id
+        self.streamed = turn.streamed
+        self.events: list[Event] = []
+        self.text_bytes = 0
+        self.end: Ending | None = None
+        self.readers: dict[Reader, None] = {}
+
+    @classmethod
+    def past(cls, turn: TurnRow) -> Self:
+        """An ended turn of which only the row is left: its ending is all there is to read."""
+        mirror = cls(turn)
+        mirror.end = ending_of(turn)
+        return mirror
+
+    @property
+    def last_seq(self) -> int:
+        """The last number there is, -1 for none."""
+        return len(self.events) - (self.end is None)
+
+    @property
+    def bytes(self) -> int:
+        """About what it takes in memory."""
+        return self.text_bytes + EVENT_BYTES * (len(self.events) + 1)
+
+    def append(self, event: Event) -> None:
+        """Adds the next event and calls the readers."""
+        self.events.append(event)
+        if isinstance(event, Chunk):
+            self.text_bytes += len(event.content.encode("utf-8", "surrogatepass"))
+        self._call()
+
+    def finish(self, ending: Ending) -> None:
+        """Sets the ending, once, and calls the readers."""
+        if self.end is not None:
+            raise RuntimeError(f"turn {self.turn_id} has ended")
+        self.end = ending
+        self._call()
+
+    def _call(self) -> None:
+        for reader in list(self.readers):
+            reader.wake()
+
+
+class Reader:
+    """One client's cursor into one turn: each number once, in order, the ending last."""
+
+    __slots__ = ("after", "mirror", "over", "wake")
+
+    def __init__(self, mirror: Mirror, after: int, wake: Callable[[], None]) -> None:
+        """Reads what follows ``after`` (-1 for all); ``wake`` is called when there is more."""
+        self.mirror = mirror
+        self.after = after
+        """The last number given."""
+        self.over = False
+        """The ending was given, or the reader was closed."""
+        self.wake = wake
+        mirror.readers[self] = None
+
+    def take(self) -> tuple[int, Event | Ending] | None:
+        """The next event with its number, or None where there is nothing new or nothing more.
+
+        The ending is numbered by the reader: one after the last that it got, so that no reader
+        sees a hole, wherever its turn was cut.
+        """
+        if self.over:
+            return None
+        mirror, number = self.mirror, self.after + 1
+        if number < len(mirror.events):
+            self.after = number
+            return number, mirror.events[number]
+        if mirror.end is None:
+            return None
+        self.close()
+        self.after = number
+        ending = mirror.end
+        if mirror.streamed and ending.reason == "completed" and number == len(mirror.events) > 0:
+            ending = replace(ending, text=None)
+        return number, ending
+
+    def close(self) -> None:
+        """Stops reading."""
+        self.over = True
+        self.mirror.readers.pop(self, None)
+
+
+def opened(turn: TurnRow) -> Mirror:
+    """The mirror of a turn that begins here."""
+    mirror = Mirror(turn)
+    if turn.streamed:
+        mirror.append(Started(turn.message_id))
+    return mirror
+
+
+_REASONS: dict[str, Reason] = {
+    "completed": "completed",
+    "cancelled": "cancelled",
+    "interrupted": "interrupted",
+    "failed": "failed",
+}
+
+
+def ending_of(turn: TurnRow) -> Ending:
+    """The ending that an ended turn's row tells."""
+    return Ending(
+        reason=_REASONS[turn.status],
+        text=turn.text,
+        chunks=turn.chunks,
+        provider=turn.provider,
+        model=turn.model,
+        usage=turn.usage,
+        error=turn.error,
+        degraded=turn.degraded,
+        ended_at=turn.ended_at or 0,
+    )

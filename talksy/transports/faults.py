@@ -1,0 +1,30 @@
+"""What pydantic found wrong with a payload, said so that a client can put it right."""
+
+import pydantic
+
+from talksy.errors import ValidationError
+
+MAX_FAULTS = 20
+"""As many are listed; who has more is not reading them."""
+
+_MESSAGES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "model_type": "must be an object",
+    "list_type": "must be a list",
+}
+
+
+def validation_error(error: pydantic.ValidationError) -> ValidationError:
+    """The error a client is told: each fault with its path, no value it sent."""
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False):
+        path = ".".join(str(part)[:64] for part in fault["loc"])
+        messages = fault.get("ctx", {}).get("all") or [_MESSAGES.get(fault["type"], fault["msg"])]
+        faults += [(path, message) for message in messages]
+    faults = faults[:MAX_FAULTS]
+    detail = "; ".join(f"{path} {message}".strip() for path, message in faults)
+    return ValidationError(detail, faults=faults)

@@ -1,0 +1,80 @@
+"""Accounts and the server's state over HTTP."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from aiohttp import web
+
+from talksy.auth import Auth
+from talksy.errors import InternalError, TalksyError
+from talksy.ratelimit import Limiter
+from talksy.transports.address import Network
+from talksy.transports.rest.accounts import AccountRoutes
+from talksy.transports.rest.headers import SOCKET_PATH, Respond, Headers, request_id
+from talksy.transports.rest.health import Health, HealthRoutes
+from talksy.transports.rest.problems import http_problem, problem
+
+__all__ = ["Health", "request_id", "setup_rest"]
+
+log = structlog.get_logger(__name__)
+
+
+def setup_rest(
+    app: web.Application,
+    *,
+    auth: Auth,
+    limiter: Limiter,
+    health: Health,
+    origins: Sequence[str],
+    trusted_proxies: Sequence[Network],
+    max_body: int,
+    version: str,
+    register_per_minute: int,
+    login_per_minute: int,
+) -> None:
+    """Adds the REST routes, and what every answer of ``app`` has in common.
+
+    ``origins`` is ``("*",)`` or an exact list, ``max_body`` is in bytes, the limits are per
+    address. Answers below ``/socket.io/`` are left as they are, but for their ``X-Request-Id``.
+    """
+    headers = Headers(origins)
+    app.middlewares.extend([_observe, headers.preflight])
+    app.on_response_prepare.append(headers.prepare)
+    HealthRoutes(health, version).add(app.router)
+    AccountRoutes(
+        auth,
+        limiter,
+        trusted_proxies=trusted_proxies,
+        max_body=max_body,
+        register_per_minute=register_per_minute,
+        login_per_minute=login_per_minute,
+    ).add(app.router)
+
+
+@web.middleware
+async def _observe(request: web.Request, handler: Respond) -> web.StreamResponse:
+    """Logs one line a request and turns what was raised into a problem document."""
+    if request.path.startswith(SOCKET_PATH):
+        return await handler(request)
+    started = time.perf_counter()
+    with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
+        answer = await _answer(request, handler)
+        ms = round((time.perf_counter() - started) * 1000, 1)
+        log.info("request", method=request.method, path=request.path, status=answer.status, ms=ms)
+    return answer
+
+
+async def _answer(request: web.Request, handler: Respond) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except TalksyError as error:
+        return problem(error, request_id(request))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return http_problem(error, request, request_id(request))
+    except Exception:
+        # The client is told the number alone; the line in the log has it, too.
+        log.exception("unexpected error")
+        return problem(InternalError(request_id(request)), request_id(request))

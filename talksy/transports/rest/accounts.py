@@ -1,0 +1,88 @@
+"""POST /auth/register, /auth/login, /auth/refresh, /auth/logout and GET /auth/me."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from talksy.auth import Auth
+from talksy.errors import RateLimited, Unauthenticated
+from talksy.ratelimit import Limiter
+from talksy.transports.address import Network, client_address
+from talksy.transports.rest.bodies import (
+    GrantBody,
+    LoginBody,
+    RefreshBody,
+    RegisterBody,
+    UserBody,
+    answer,
+    read,
+)
+
+MINUTE_MS = 60_000
+
+
+class AccountRoutes:
+    """Accounts over REST, limited by address where a password is worked on."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        limiter: Limiter,
+        *,
+        trusted_proxies: Sequence[Network],
+        max_body: int,
+        register_per_minute: int,
+        login_per_minute: int,
+    ) -> None:
+        self._auth = auth
+        self._limiter = limiter
+        self._trusted = trusted_proxies
+        self._max_body = max_body
+        self._register_per_minute = register_per_minute
+        self._login_per_minute = login_per_minute
+
+    def add(self, router: web.UrlDispatcher) -> None:
+        router.add_post("/auth/register", self.register)
+        router.add_post("/auth/login", self.login)
+        router.add_post("/auth/refresh", self.refresh)
+        router.add_post("/auth/logout", self.logout)
+        router.add_get("/auth/me", self.me)
+
+    async def register(self, request: web.Request) -> web.Response:
+        await self._limit(request, "register", self._register_per_minute)
+        body = await read(request, RegisterBody, self._max_body)
+        grant = await self._auth.register(body.email, body.password)
+        return answer(GrantBody.of(grant), 201)
+
+    async def login(self, request: web.Request) -> web.Response:
+        await self._limit(request, "login", self._login_per_minute)
+        body = await read(request, LoginBody, self._max_body)
+        grant = await self._auth.login(body.email, body.password)
+        return answer(GrantBody.of(grant))
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        body = await read(request, RefreshBody, self._max_body)
+        return answer(GrantBody.of(await self._auth.refresh(body.refresh_token)))
+
+    async def logout(self, request: web.Request) -> web.Response:
+        body = await read(request, RefreshBody, self._max_body)
+        await self._auth.logout(body.refresh_token)
+        return web.Response(status=204)
+
+    async def me(self, request: web.Request) -> web.Response:
+        identity = await self._auth.verify(_bearer(request))
+        return answer(UserBody.of(await self._auth.user(identity.user_id)))
+
+    async def _limit(self, request: web.Request, name: str, per_minute: int) -> None:
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
+        address = client_address(request.remote or "", forwarded, self._trusted)
+        verdict = await self._limiter.take(f"{name}:{address}", per_minute, MINUTE_MS)
+        if not verdict.allowed:
+            raise RateLimited(retry_after=verdict.retry_after)
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("Send the access token as Authorization: Bearer <token>.")
+    return token.strip()

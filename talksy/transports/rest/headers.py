@@ -1,0 +1,74 @@
+"""What every answer carries: its request's id, who may read it, what a browser must not do."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+
+from talksy.ids import new_id
+from talksy.transports.origin import ANY, origin_allowed
+
+SOCKET_PATH = "/socket.io/"
+"""What is below it answers for itself."""
+
+_METHODS = "GET, POST, DELETE"
+_REQUEST_HEADERS = "Authorization, Content-Type, X-Request-Id"
+_ANSWER_HEADERS = "X-Request-Id, Retry-After"
+_PREFLIGHT_SECONDS = "600"
+
+_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID = web.RequestKey("request_id", str)
+
+Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def request_id(request: web.Request) -> str:
+    """The client's own ``X-Request-Id`` where it has 1 to 64 of ``A-Za-z0-9._-``, else a new id."""
+    if _REQUEST_ID not in request:
+        given = request.headers.get("X-Request-Id", "")
+        request[_REQUEST_ID] = given if _GIVEN_ID.fullmatch(given) else new_id("req")
+    return request[_REQUEST_ID]
+
+
+class Headers:
+    """Sets them when an answer starts, so that refusals and upgraded sockets have them, too."""
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self._origins = tuple(origins)
+
+    async def prepare(self, request: web.Request, answer: web.StreamResponse) -> None:
+        """For ``on_response_prepare``."""
+        answer.headers["X-Request-Id"] = request_id(request)
+        if request.path.startswith(SOCKET_PATH):
+            return
+        answer.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if request.path.startswith("/auth/"):
+            answer.headers["Cache-Control"] = "no-store"
+        answer.headers.update(self._cors(request))
+
+    @web.middleware
+    async def preflight(self, request: web.Request, handler: Respond) -> web.StreamResponse:
+        """Answers a browser that asks before it sends."""
+        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not asks or "Origin" not in request.headers or request.path.startswith(SOCKET_PATH):
+            return await handler(request)
+        headers = {}
+        if origin_allowed(self._origins, request.headers["Origin"], request.host):
+            headers = {
+                "Access-Control-Allow-Methods": _METHODS,
+                "Access-Control-Allow-Headers": _REQUEST_HEADERS,
+                "Access-Control-Max-Age": _PREFLIGHT_SECONDS,
+            }
+        return web.Response(status=204, headers=headers)
+
+    def _cors(self, request: web.Request) -> dict[str, str]:
+        origin = request.headers.get("Origin")
+        anyone = self._origins == ANY
+        headers = {} if anyone else {"Vary": "Origin"}
+        if origin is None or not origin_allowed(self._origins, origin, request.host):
+            return headers
+        headers["Access-Control-Expose-Headers"] = _ANSWER_HEADERS
+        headers["Access-Control-Allow-Origin"] = "*" if anyone else origin
+        if not anyone:
+            headers["Access-Control-Allow-Credentials"] = "true"
+        return headers

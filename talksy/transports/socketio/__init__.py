@@ -1,0 +1,5 @@
+"""The Socket.IO transport: parse, call the door, encode."""
+
+from talksy.transports.socketio.server import Limits, Server
+
+__all__ = ["Limits", "Server"]

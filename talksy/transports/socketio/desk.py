@@ -1,0 +1,213 @@
+"""One client at the door: its events in, the acks and events out."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pydantic
+import structlog
+
+from talksy.errors import (
+    InternalError,
+    TalksyError,
+    UnknownEvent,
+    ValidationError,
+    error_payload,
+)
+from talksy.events import Fault
+from talksy.gateway import Connection, Gateway, Hello, Say
+from talksy.ids import new_id
+from talksy.transports import wire
+from talksy.transports.faults import validation_error
+from talksy.transports.socketio.outbox import Outbox
+from talksy.transports.socketio.payloads import (
+    Cancel,
+    GetHistory,
+    Handshake,
+    Nothing,
+    Payload,
+    ResumeTurn,
+    UserMessage,
+)
+
+log = structlog.get_logger(__name__)
+
+P = TypeVar("P", bound=Payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an event's ack says, and what is to be done once it is on its way."""
+
+    ack: Mapping[str, Any]
+    then: Callable[[], None] | None = None
+
+
+def parse(model: type[P], value: Any) -> P:
+    """The payload as ``model``. Raises ``ValidationError`` that names what is wrong with it."""
+    try:
+        return model.model_validate(value)
+    except pydantic.ValidationError as error:
+        raise validation_error(error) from None
+
+
+def hello(auth: Any, *, bearer: str | None, session_id: str | None) -> Hello:
+    """The handshake: ``auth``, else the header's token and the query's session id."""
+    words = parse(Handshake, {} if auth is None else auth)
+    return Hello(
+        token=words.token or bearer,
+        session_id=words.session_id or session_id,
+        reopen=words.open,
+        resume=[(turn.turn_id, turn.after) for turn in words.resume],
+    )
+
+
+def _ours(error: Exception) -> InternalError:
+    """A fault of ours: the client gets a number, the log the exception under it."""
+    told = InternalError(new_id("req"))
+    log.error("event_failed", request_id=told.request_id, exc_info=error)
+    return told
+
+
+class Desk:
+    """Serves one connected client, one event after the other."""
+
+    def __init__(
+        self, gateway: Gateway, connection: Connection, outbox: Outbox, greeting: Hello
+    ) -> None:
+        self._gateway = gateway
+        self._connection = connection
+        self._outbox = outbox
+        self._greeting = greeting
+
+    async def open(self) -> None:
+        """The client knows that it is connected: it is told the rest."""
+        self._outbox.open()
+        try:
+            await self._gateway.welcome(self._connection, self._greeting)
+        except TalksyError as error:
+            self._outbox.close(error)
+        except Exception as error:  # noqa: BLE001 - told and logged
+            self._outbox.close(_ours(error))
+
+    def close(self) -> None:
+        """The client has gone."""
+        self._outbox.shut()
+        self._gateway.leave(self._connection)
+
+    async def receive(self, name: str, arguments: Sequence[Any], number: int | None) -> None:
+        """Serves an event and acknowledges it under ``number``, where the client asked for it."""
+        then: Callable[[], None] | None = None
+        try:
+            reply = await self._serve(name, arguments)
+            then = reply.then
+            if number is not None:
+                self._outbox.ack(number, {"ok": True, **reply.ack})
+        except TalksyError as error:
+            self.refuse(error, number)
+        except Exception as error:  # noqa: BLE001 - told and logged
+            self.refuse(_ours(error), number)
+        finally:
+            if then is not None:
+                then()
+
+    def refuse(self, error: TalksyError, number: int | None = None) -> None:
+        """Tells of a failure, by the ack where there is one."""
+        request_id = getattr(error, "request_id", None) or new_id("req")
+        payload = error_payload(error, requestId=request_id)
+        if number is not None:
+            self._outbox.ack(number, {"ok": False, "error": payload})
+        else:
+            self._outbox.tell(Fault(payload))
+        log.info("refused", code=error.code, request_id=request_id)
+
+    async def _serve(self, name: str, arguments: Sequence[Any]) -> Reply:
+        entry = _EVENTS.get(name)
+        if entry is None or name not in _COSTLY:
+            await self._gateway.charge(self._connection)
+        if entry is None:
+            raise UnknownEvent(f"there is no event {name[:64]!r}")
+        if len(arguments) > 1:
+            raise ValidationError(f"{name} takes one payload, not {len(arguments)}")
+        model, serve = entry
+        return await serve(self, parse(model, arguments[0] if arguments else {}))
+
+    # ---- the events
+
+    async def user_message(self, words: UserMessage) -> Reply:
+        return await self._say(words, streamed=False)
+
+    async def user_message_stream(self, words: UserMessage) -> Reply:
+        return await self._say(words, streamed=True)
+
+    async def _say(self, words: UserMessage, *, streamed: bool) -> Reply:
+        receipt = await self._gateway.say(
+            self._connection,
+            Say(
+                text=words.text,
+                streamed=streamed,
+                message_id=words.message_id,
+                on_busy=words.on_busy,
+                retry=words.retry,
+            ),
+        )
+        ack: dict[str, Any] = {"messageId": receipt.message_id, "turnId": receipt.turn_id}
+        if receipt.queued:
+            ack["queued"] = True
+        if receipt.duplicate:
+            ack["duplicate"] = True
+        return Reply(ack, receipt.begin)
+
+    async def get_history(self, words: GetHistory) -> Reply:
+        messages = await self._gateway.history(self._connection, words.limit, words.before)
+        payload = [wire.message(message) for message in messages]
+        return Reply({}, lambda: self._outbox.event("conversation_history", payload))
+
+    async def get_session_info(self, _: Nothing) -> Reply:
+        info = await self._gateway.info(self._connection)
+        payload = {
+            "sessionId": info.session_id,
+            "status": "active",
+            "messageCount": info.message_count,
+            "createdAt": wire.iso(info.created_at),
+            "lastActivityAt": wire.iso(info.last_activity_at),
+            "expiresAt": wire.iso(info.expires_at),
+            "activeTurns": wire.active(info.active),
+        }
+        return Reply({}, lambda: self._outbox.event("session_info", payload))
+
+    async def cancel(self, words: Cancel) -> Reply:
+        turn_id, status = await self._gateway.cancel(self._connection, words.turn_id)
+        return Reply({"turnId": turn_id, "status": status})
+
+    async def resume(self, words: ResumeTurn) -> Reply:
+        resumed = await self._gateway.resume(self._connection, words.turn_id, words.after)
+        ack: dict[str, Any] = {
+            "status": resumed.status,
+            "firstSeq": 0,
+            "lastSeq": resumed.last_seq,
+        }
+        if resumed.already:
+            ack["already"] = True
+        return Reply(ack, resumed.begin)
+
+    async def end_session(self, _: Nothing) -> Reply:
+        row = await self._gateway.end(self._connection)
+        return Reply(
+            {"endedAt": wire.iso(row.ended_at or 0), "durationSeconds": row.duration_seconds}
+        )
+
+
+Serve = Callable[[Desk, Any], Awaitable[Reply]]
+
+_EVENTS: Mapping[str, tuple[type[Payload], Serve]] = {
+    "user_message": (UserMessage, Desk.user_message),
+    "user_message_stream": (UserMessage, Desk.user_message_stream),
+    "get_history": (GetHistory, Desk.get_history),
+    "get_session_info": (Nothing, Desk.get_session_info),
+    "cancel": (Cancel, Desk.cancel),
+    "resume": (ResumeTurn, Desk.resume),
+    "end_session": (Nothing, Desk.end_session),
+}
+_COSTLY = frozenset({"user_message", "user_message_stream"})
+"""Events that the gateway counts as messages; all others are counted as reads."""

@@ -1,0 +1,180 @@
+"""Everything a socket is sent leaves here: it alone knows how it is encoded and written.
+
+Events are put into the connection's queue in the order of the calls. While the queue is fuller than
+a high-water mark nothing is taken from the readers: what is held back stays in the journal and is
+read from there when there is room. So a slow client costs its queue, never a copy of a stream.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from engineio.packet import MESSAGE, Packet
+
+from talksy.errors import SlowConsumer, TalksyError, error_payload
+from talksy.events import Fault, Notice
+from talksy.journal import Reader
+from talksy.transports import wire
+from talksy.transports.socketio.json import dumps
+
+log = structlog.get_logger(__name__)
+
+HIGH_WATER = 64 * 1024
+"""Queued bytes beyond which readers wait."""
+HARD_LIMIT = 1_000_000
+"""Queued bytes beyond which the socket is closed."""
+
+
+class Queue(asyncio.Queue[Packet | None]):
+    """A connection's queue that knows its bytes and says when they were taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+        self.taken: Callable[[], None] | None = None
+
+    def _put(self, item: Packet | None) -> None:
+        super()._put(item)
+        if item is not None:
+            self.bytes += _length(item)
+
+    def _get(self) -> Packet | None:
+        item = super()._get()
+        if item is not None:
+            self.bytes -= _length(item)
+            if self.bytes == 0 and self.taken is not None:
+                asyncio.get_running_loop().call_soon(self.taken)
+        return item
+
+
+def _length(packet: Packet) -> int:
+    return len(packet.data) if isinstance(packet.data, str | bytes) else 64
+
+
+def _event(name: str, payload: Any) -> Packet:
+    return Packet(MESSAGE, data=f"2{dumps([name, payload])}")
+
+
+class Outbox:
+    """The way to one socket. An ``Outlet`` of the gateway."""
+
+    def __init__(self, queue: Queue, hang_up: Callable[[bool], None], *, patience: float) -> None:
+        """``hang_up`` closes the socket, for good if it is told True; ``patience`` is how long, in
+        seconds, a client may leave its full queue untouched.
+        """
+        self._queue = queue
+        self._hang_up = hang_up
+        self._patience = patience
+        self._readers: dict[Reader, None] = {}
+        self._early: list[Packet] | None = []
+        self._waiting: asyncio.TimerHandle | None = None
+        self._pumping = False
+        self._closed = False
+        queue.taken = self._room
+
+    def open(self) -> None:
+        """The client knows that it is connected: what was told before goes out."""
+        early, self._early = self._early or [], None
+        for packet in early:
+            self._put(packet)
+        self._pump()
+
+    def shut(self) -> None:
+        """The socket has gone."""
+        self._closed = True
+        self._queue.taken = None
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    # ---- what the gateway calls
+
+    def tell(self, notice: Notice) -> None:
+        """Sends what happened beside the turns."""
+        self.event(*wire.notice(notice))
+
+    def attach(self, reader: Reader) -> None:
+        """Sends what the reader gives, until it is over."""
+        self._readers[reader] = None
+        self._pump()
+
+    def wake(self) -> None:
+        """There is more to read."""
+        self._pump()
+
+    def close(self, error: TalksyError) -> None:
+        """Tells the client why, and hangs up."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put_nowait(_event(*wire.notice(Fault(error_payload(error)))))
+            # Whom coming back would not help is told not to.
+            self._hang_up(not error.retryable)
+
+    # ---- what the door calls
+
+    def event(self, name: str, payload: Any) -> None:
+        """Sends an event."""
+        self._send(_event(name, payload))
+
+    def ack(self, number: int, payload: Any) -> None:
+        """Sends the acknowledgement that was asked for under ``number``."""
+        self._send(Packet(MESSAGE, data=f"3{number}{dumps([payload])}"))
+
+    # ---- how it leaves
+
+    def _send(self, packet: Packet) -> None:
+        if self._early is not None:
+            self._early.append(packet)
+        else:
+            self._put(packet)
+
+    def _put(self, packet: Packet) -> None:
+        if self._closed:
+            return
+        self._queue.put_nowait(packet)
+        if self._queue.bytes > HARD_LIMIT:
+            self._give_up("queue_full")
+
+    def _pump(self) -> None:
+        """Sends what the readers have, as far as there is room. Never raises."""
+        if self._closed or self._pumping or self._early is not None:
+            return
+        self._pumping = True
+        try:
+            for reader in list(self._readers):
+                self._drain(reader)
+        except Exception:
+            # A turn must not suffer from a socket: the client comes back and resumes.
+            log.exception("outbox_failed")
+            self._closed = True
+            self._hang_up(False)
+        finally:
+            self._pumping = False
+
+    def _drain(self, reader: Reader) -> None:
+        while not self._full():
+            taken = reader.take()
+            if taken is None:
+                break
+            name, payload = wire.numbered(reader.mirror, *taken)
+            self.event(name, payload)
+        if reader.over:
+            self._readers.pop(reader, None)
+
+    def _full(self) -> bool:
+        if self._queue.bytes <= HIGH_WATER:
+            return False
+        if self._waiting is None:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.call_later(self._patience, self._give_up, "queue_untouched")
+        return True
+
+    def _room(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        self._pump()
+
+    def _give_up(self, why: str) -> None:
+        log.warning("slow_consumer", why=why, queued_bytes=self._queue.bytes)
+        self.close(SlowConsumer())

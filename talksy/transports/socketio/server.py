@@ -1,0 +1,283 @@
+"""python-socketio's server, held to our limits and opened to our door.
+
+What is leaned on beyond the library's public API: the hooks ``_handle_connect``, ``_handle_event``,
+``_handle_eio_connect``, ``_handle_eio_message`` and ``_handle_eio_disconnect`` of its server, and
+``create_queue``, ``sockets`` and ``_async`` of Engine.IO's.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import engineio
+import socketio
+import structlog
+from aiohttp import web
+from engineio.async_drivers.aiohttp import WebSocket
+from engineio.payload import Payload
+from socketio.exceptions import ConnectionRefusedError as Refused
+from socketio.packet import BINARY_ACK, BINARY_EVENT, CONNECT, EVENT, Packet
+
+from talksy.errors import InternalError, OriginDenied, TalksyError, ValidationError
+from talksy.gateway import Gateway, Hello
+from talksy.ids import new_id
+from talksy.transports.address import Network, client_address
+from talksy.transports.origin import origin_allowed
+from talksy.transports.rest.headers import request_id
+from talksy.transports.rest.problems import problem
+from talksy.transports.socketio import json
+from talksy.transports.socketio.desk import Desk, hello
+from talksy.transports.socketio.outbox import Outbox, Queue
+
+log = structlog.get_logger(__name__)
+
+ROOT = "/"
+ABORT_SECONDS = 5.0
+"""How long a socket that was closed may take to go by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one socket may do; times in seconds."""
+
+    packet_bytes: int = 2_000_000
+    attachments: int = 10
+    connect: float = 10.0
+    """From opening the transport to joining the namespace."""
+    ping_interval: float = 10.0
+    ping_timeout: float = 5.0
+    slow: float = 30.0
+    """How long its full queue may stay untouched."""
+
+
+class Driver(WebSocket):  # type: ignore[misc]
+    """Engine.IO's WebSocket over aiohttp, without deflate: that takes 90 KB a connection."""
+
+    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+        request: web.Request = environ["aiohttp.request"]
+        self._sock = web.WebSocketResponse(
+            max_msg_size=self.server.max_http_buffer_size, compress=False
+        )
+        await self._sock.prepare(request)
+        # The handler is a method of the socket this connection belongs to, or upgrades.
+        self.handler.__self__.wire = request.transport
+        await self.handler(self)
+        return self._sock
+
+
+class Engine(engineio.AsyncServer):  # type: ignore[misc]
+    """Engine.IO with our queue, our driver and our check of origins."""
+
+    _async: dict[str, Any]
+
+    def __init__(self, *, cors_allowed_origins: str | list[str], **options: Any) -> None:
+        super().__init__(cors_allowed_origins=cors_allowed_origins, **options)
+        self._async = {**self._async, "websocket": Driver}
+        self._origins = ("*",) if cors_allowed_origins == "*" else tuple(cors_allowed_origins)
+
+    async def handle_request(self, request: web.Request) -> web.StreamResponse:
+        """Serves polling and upgrades, for pages of the allowed origins."""
+        origin = request.headers.get("Origin")
+        if not origin_allowed(self._origins, origin, request.host):
+            log.info("origin_denied", origin=origin)
+            return problem(OriginDenied(), request_id(request))
+        answer: web.StreamResponse = await super().handle_request(request)
+        return answer
+
+    def create_queue(self, *_: Any, **__: Any) -> Queue:
+        return Queue()
+
+
+class Strict(Packet):  # type: ignore[misc]
+    """A Socket.IO packet that is refused where it is not well formed."""
+
+    attachments_allowed = 10
+
+    def decode(self, encoded_packet: Any) -> int:
+        if not isinstance(encoded_packet, str):
+            raise ValueError("binary data that no packet announced")  # noqa: TRY004
+        count = int(super().decode(encoded_packet) or 0)
+        if count > self.attachments_allowed:
+            raise ValueError(f"{count} attachments, {self.attachments_allowed} are allowed")
+        if self.packet_type in {BINARY_EVENT, BINARY_ACK} and count == 0:
+            raise ValueError("a binary packet without attachments")
+        events = {EVENT, BINARY_EVENT}
+        if self.packet_type in events and not (
+            isinstance(self.data, list) and self.data and isinstance(self.data[0], str)
+        ):
+            raise ValueError("an event is a list that begins with its name")
+        if self.packet_type == CONNECT and not isinstance(self.data, dict | None):
+            raise ValueError("auth must be an object")
+        return count
+
+
+class Server(socketio.AsyncServer):  # type: ignore[misc]
+    """The Socket.IO side of a node."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        origins: Sequence[str],
+        trusted_proxies: Sequence[Network],
+        limits: Limits | None = None,
+    ) -> None:
+        """``origins`` is ``("*",)`` or an exact list of those whose pages may connect."""
+        self._limits = limits or Limits()
+        super().__init__(
+            async_mode="aiohttp",
+            async_handlers=False,  # events of one client in their order
+            cors_allowed_origins="*" if "*" in origins else list(origins),
+            cors_credentials="*" not in origins,
+            json=json,
+            serializer=Strict,
+            max_http_buffer_size=self._limits.packet_bytes,
+            ping_interval=self._limits.ping_interval,
+            ping_timeout=self._limits.ping_timeout,
+            http_compression=False,
+        )
+        # Per process: a client that was offline sends in one payload what it has gathered.
+        Payload.max_decode_packets = 1_000
+        self._gateway = gateway
+        self._trusted = tuple(trusted_proxies)
+        self._desks: dict[str, Desk] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.on("connect", self._enter)
+        self.on("disconnect", self._exit)
+
+    def _engineio_server_class(self) -> type[Engine]:
+        return Engine
+
+    # ---- coming
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        await super()._handle_eio_connect(eio_sid, environ)
+        loop = asyncio.get_running_loop()
+        self._timers[eio_sid] = loop.call_later(self._limits.connect, self._late, eio_sid)
+
+    def _late(self, eio_sid: str) -> None:
+        log.info("handshake_timeout")
+        self._spawn(self._hang_up(eio_sid))
+
+    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        if eio_sid in self._desks and namespace in {None, ROOT}:
+            self._desks[eio_sid].refuse(ValidationError("this socket is connected already"))
+            return
+        await super()._handle_connect(eio_sid, namespace, data)
+        desk = self._desks.get(eio_sid)
+        if desk is not None and namespace in {None, ROOT}:
+            await desk.open()
+
+    async def _enter(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
+        """The connect handler: lets the client in, or refuses it with the contract's code."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, ROOT)
+        outbox = Outbox(
+            self.eio.sockets[eio_sid].queue,
+            hang_up=lambda final: self._spawn(self._hang_up(eio_sid, final=final)),
+            patience=self._limits.slow,
+        )
+        request: web.Request = environ["aiohttp.request"]
+        try:
+            greeting = _greeting(request, auth)
+            address = client_address(
+                request.remote or "",
+                ",".join(request.headers.getall("X-Forwarded-For", [])),
+                self._trusted,
+            )
+            connection = await self._gateway.connect(greeting, address, outbox)
+        except TalksyError as error:
+            log.info("connect_refused", code=error.code)
+            raise Refused(error.message, dict(error.payload())) from None
+        except Exception:
+            ours = InternalError(new_id("req"))
+            log.exception("connect_failed", request_id=ours.request_id)
+            raise Refused(ours.message, dict(ours.payload())) from None
+        self._desks[eio_sid] = Desk(self._gateway, connection, outbox, greeting)
+        if timer := self._timers.pop(eio_sid, None):
+            timer.cancel()
+
+    # ---- going
+
+    async def _exit(self, sid: str, _reason: str) -> None:
+        desk = self._desks.pop(self.manager.eio_sid_from_sid(sid, ROOT), None)
+        if desk is not None:
+            desk.close()
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        if timer := self._timers.pop(eio_sid, None):
+            timer.cancel()
+        await super()._handle_eio_disconnect(eio_sid, reason)
+        self._binary_packet.pop(eio_sid, None)
+
+    async def _hang_up(self, eio_sid: str, *, final: bool = False) -> None:
+        """Closes a socket; ``final`` tells the stock client not to come back by itself."""
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None:
+            return
+        if final:
+            await self._send_packet(eio_sid, self.packet_class(1, namespace=ROOT))
+        await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+        await asyncio.sleep(ABORT_SECONDS)
+        self.eio.sockets.pop(eio_sid, None)
+        if transport := getattr(socket, "wire", None):
+            transport.abort()
+
+    async def close(self) -> None:
+        """Closes every socket."""
+        for eio_sid in list(self.eio.sockets):
+            socket = self.eio.sockets[eio_sid]
+            await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+        await self.shutdown()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("hang_up_failed", exc_info=error)
+
+    # ---- events
+
+    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        try:
+            if eio_sid in self._binary_packet and not isinstance(data, bytes):
+                raise ValueError("text where an attachment was announced")
+            await super()._handle_eio_message(eio_sid, data)
+        except Exception as error:  # noqa: BLE001 - the library raises what it stumbles over
+            self._binary_packet.pop(eio_sid, None)
+            fault = str(error) if type(error) is ValueError else "malformed"
+            log.info("bad_packet", error=type(error).__name__)
+            desk = self._desks.get(eio_sid)
+            if desk is None:
+                self._spawn(self._hang_up(eio_sid))
+            else:
+                desk.refuse(ValidationError(f"not a Socket.IO packet: {fault[:200]}"))
+
+    async def _handle_event(
+        self,
+        eio_sid: str,
+        namespace: str | None,
+        id: int | None,  # noqa: A002 - the library's name
+        data: list[Any],
+    ) -> None:
+        desk = self._desks.get(eio_sid)
+        if desk is None or namespace not in {None, ROOT}:
+            await super()._handle_event(eio_sid, namespace, id, data)
+        else:
+            await desk.receive(data[0], data[1:], id)
+
+
+def _greeting(request: web.Request, auth: Any) -> Hello:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else None
+    query = parse_qs(request.query_string)
+    return hello(auth, bearer=bearer or None, session_id=query.get("sessionId", [None])[0])

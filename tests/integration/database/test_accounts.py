@@ -1,0 +1,159 @@
+"""What every database promises about accounts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from talksy.database import Database
+from talksy.database.accounts import Account, Accounts, Family, RefreshToken, Rotation
+from talksy.errors import EmailTaken
+
+NOW = 1_700_000_000_000
+ADA = Account("usr_ada", "Ada@example.com", "ada@example.com", "hash", NOW)
+LOGIN = Family("fam_1", "usr_ada", NOW)
+FIRST = RefreshToken("first", NOW, NOW + 1_000)
+SECOND = RefreshToken("second", NOW, NOW + 2_000)
+
+
+@pytest.fixture(params=["sqlite"])
+async def accounts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Accounts]:
+    async with Database.open(f"sqlite:///{tmp_path}/{request.param}.db") as database:
+        yield Accounts(database)
+
+
+@pytest.fixture
+async def ada(accounts: Accounts) -> Accounts:
+    await accounts.register(ADA, LOGIN, FIRST)
+    return accounts
+
+
+async def rotate(
+    accounts: Accounts,
+    presented: str = "first",
+    successor: RefreshToken = SECOND,
+    *,
+    sealed: bytes | None = b"sealed",
+    now: int = NOW,
+    grace_ms: int = 100,
+) -> Rotation:
+    rotation = await attempt_to_rotate(accounts, presented, successor, sealed, now, grace_ms)
+    assert rotation is not None
+    return rotation
+
+
+def attempt_to_rotate(
+    accounts: Accounts,
+    presented: str = "first",
+    successor: RefreshToken = SECOND,
+    sealed: bytes | None = b"sealed",
+    now: int = NOW,
+    grace_ms: int = 100,
+) -> Awaitable[Rotation | None]:
+    return accounts.rotate(presented, successor, sealed, now=now, grace_ms=grace_ms)
+
+
+async def test_an_account_is_found_by_its_folded_address_and_its_id(ada: Accounts) -> None:
+    assert await ada.find("ada@example.com") == ADA
+    assert await ada.get("usr_ada") == ADA
+    assert await ada.find("Ada@example.com") is None
+    assert await ada.get("usr_bob") is None
+
+
+async def test_an_address_is_taken_once_and_the_loser_leaves_nothing(ada: Accounts) -> None:
+    other = replace(ADA, id="usr_2")
+    with pytest.raises(EmailTaken):
+        await ada.register(other, Family("fam_2", "usr_2", NOW), SECOND)
+    assert await ada.get("usr_2") is None
+    assert await attempt_to_rotate(ada, "second", FIRST) is None
+
+
+async def test_of_parallel_registrations_one_wins(accounts: Accounts) -> None:
+    def attempt(number: int) -> Awaitable[None]:
+        account = replace(ADA, id=f"usr_{number}")
+        family = Family(f"fam_{number}", account.id, NOW)
+        return accounts.register(account, family, replace(FIRST, hash=f"token{number}"))
+
+    results = await asyncio.gather(*map(attempt, range(8)), return_exceptions=True)
+    assert results.count(None) == 1
+    assert sum(isinstance(result, EmailTaken) for result in results) == 7
+
+
+async def test_a_family_has_an_owner_until_it_is_revoked(ada: Accounts) -> None:
+    assert await ada.owner("fam_1") == ADA
+    assert await ada.revoke("first", now=NOW) == "fam_1"
+    assert await ada.owner("fam_1") is None
+    assert await ada.owner("fam_unknown") is None
+
+
+async def test_revoking_twice_is_revoking_once_and_other_logins_stay(ada: Accounts) -> None:
+    await ada.login(Family("fam_2", "usr_ada", NOW), SECOND)
+    assert await ada.revoke("first", now=NOW) == await ada.revoke("first", now=NOW) == "fam_1"
+    assert await ada.revoke("unknown", now=NOW) is None
+    assert await ada.owner("fam_2") == ADA
+
+
+async def test_a_login_without_a_refresh_token_has_an_owner_too(ada: Accounts) -> None:
+    await ada.login(Family("fam_2", "usr_ada", NOW))
+    assert await ada.owner("fam_2") == ADA
+
+
+async def test_the_first_use_rotates(ada: Accounts) -> None:
+    rotation = await rotate(ada)
+    assert (rotation.outcome, rotation.family_id, rotation.user_id) == (
+        "rotated",
+        "fam_1",
+        "usr_ada",
+    )
+    assert (await rotate(ada, "second", replace(FIRST, hash="third"))).outcome == "rotated"
+
+
+async def test_a_second_use_within_the_grace_is_given_what_the_first_sealed(ada: Accounts) -> None:
+    await rotate(ada, sealed=b"one")
+    again = await rotate(ada, sealed=b"two", successor=replace(SECOND, hash="x"), now=NOW + 99)
+    assert (again.outcome, again.sealed) == ("shared", b"one")
+    assert await attempt_to_rotate(ada, "x") is None
+
+
+async def test_a_use_after_the_grace_revokes_that_family_alone(ada: Accounts) -> None:
+    await ada.login(Family("fam_2", "usr_ada", NOW), replace(FIRST, hash="other"))
+    await rotate(ada)
+    assert (await rotate(ada, now=NOW + 100)).outcome == "replayed"
+    assert await ada.owner("fam_1") is None
+    assert await attempt_to_rotate(ada, "second", FIRST) is None
+    assert await ada.owner("fam_2") == ADA
+
+
+async def test_without_a_grace_the_second_use_revokes(ada: Accounts) -> None:
+    await rotate(ada, sealed=None, grace_ms=0)
+    assert (await rotate(ada, sealed=None, grace_ms=0)).outcome == "replayed"
+
+
+async def test_parallel_uses_share_one_successor(ada: Accounts) -> None:
+    uses = [
+        rotate(ada, successor=replace(SECOND, hash=f"n{n}"), sealed=f"n{n}".encode())
+        for n in range(6)
+    ]
+    results = await asyncio.gather(*uses)
+    assert [result.outcome for result in results].count("rotated") == 1
+    assert len({result.sealed for result in results if result.outcome == "shared"}) == 1
+
+
+@pytest.mark.parametrize(("presented", "now"), [("unknown", NOW), ("first", NOW + 1_000)])
+async def test_an_unknown_or_outlived_token_does_not_rotate(
+    ada: Accounts, presented: str, now: int
+) -> None:
+    assert await attempt_to_rotate(ada, presented, now=now) is None
+    assert await ada.owner("fam_1") == ADA
+
+
+async def test_the_sweep_erases_outlived_tokens_and_sealed_successors(ada: Accounts) -> None:
+    await rotate(ada)
+    assert await ada.sweep(now=NOW + 99, grace_ms=100) == 0
+    assert (await rotate(ada, now=NOW + 99)).sealed == b"sealed"
+    assert await ada.sweep(now=NOW + 100, grace_ms=100) == 0
+    assert (await rotate(ada, now=NOW + 99)).outcome == "replayed"
+    assert await ada.sweep(now=NOW + 1_000, grace_ms=100) == 1
+    assert await ada.sweep(now=NOW + 2_000, grace_ms=100) == 1

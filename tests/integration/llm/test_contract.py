@@ -1,0 +1,94 @@
+"""What every language model promises, whoever is behind it."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from talksy.ai.llm import Delta, LanguageModel, Part, ToolCall, ToolSpec, Used
+from talksy.errors import ProviderUnavailable
+from tests.integration.llm.conftest import collect, text_of, user
+
+
+async def test_it_says_who_it_is(model: LanguageModel) -> None:
+    assert model.provider in {"mock", "openai"}
+    assert model.model
+
+
+async def test_text_comes_whole_and_in_order(model: LanguageModel) -> None:
+    parts = await collect(model, "/mock tokens=300 chars=4")
+    assert text_of(parts).split() == [str(number) for number in range(300)]
+    assert len(text_of(parts)) == 300 * 4
+
+
+async def test_no_delta_is_empty(model: LanguageModel) -> None:
+    parts = await collect(model, "Hello")
+    assert text_of(parts)
+    assert all(part.text for part in parts if isinstance(part, Delta))
+
+
+async def test_usage_comes_once_and_last(model: LanguageModel) -> None:
+    parts = await collect(model, "/mock tokens=5")
+    assert [isinstance(part, Used) for part in parts] == [False] * 5 + [True]
+    assert isinstance(parts[-1], Used)
+    assert parts[-1].usage.input_tokens > 0
+    assert parts[-1].usage.output_tokens == 5
+
+
+async def test_a_tool_call_is_complete_and_comes_after_the_text(model: LanguageModel) -> None:
+    tools = [ToolSpec("find", "Finds an order.", {"type": "object"})]
+    text = '/mock tokens=1 tool=find {"order": {"id": "ÖRD-1"}, "deep": [1, null]}'
+    parts = [part async for part in model.stream(user(text), tools)]
+    match parts:
+        case [Delta(), ToolCall(id, "find", arguments), Used()]:
+            assert id
+            assert arguments == {"order": {"id": "ÖRD-1"}, "deep": [1, None]}
+        case _:
+            pytest.fail(f"unexpected: {parts}")
+
+
+async def test_a_failure_comes_after_what_was_written(model: LanguageModel) -> None:
+    told: list[Part] = []
+    with pytest.raises(ProviderUnavailable) as raised:
+        await collect(model, "/mock tokens=9 fail_after=2", told)
+    assert told == [Delta("0 "), Delta("1 ")]
+    assert "sk-secret" not in str(raised.value)
+
+
+async def test_a_stream_can_be_left_between_two_deltas(model: LanguageModel) -> None:
+    async with aclosing(model.stream(user("/mock tokens=3 hang_after=3"))) as stream:
+        assert await anext(stream) == Delta("0 ")
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+
+
+async def test_a_stream_can_be_left_while_it_hangs(model: LanguageModel) -> None:
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        async with aclosing(model.stream(user("/mock tokens=1 hang_after=1"))) as stream:
+            async for _ in stream:
+                begun.set()
+
+    reading = asyncio.ensure_future(read())
+    await begun.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+async def test_streams_side_by_side_do_not_mix(model: LanguageModel) -> None:
+    counts = [1, 40, 7, 130, 64, 0, 99, 12]
+    told = await asyncio.gather(*(collect(model, f"/mock tokens={count}") for count in counts))
+    assert [text_of(parts).split() for parts in told] == [
+        [str(number) for number in range(count)] for count in counts
+    ]
+
+
+async def test_a_vendor_that_is_there_answers_a_ping(model: LanguageModel) -> None:
+    await model.ping()
+
+
+async def test_a_model_can_be_closed_twice(model: LanguageModel) -> None:
+    await model.close()
+    await model.close()

@@ -1,0 +1,98 @@
+"""Passwords in their bounded pool."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from talksy.auth import Passwords
+from talksy.errors import Overloaded
+
+
+@pytest.fixture
+async def passwords() -> AsyncIterator[Passwords]:
+    async with Passwords(rounds=4, threads=1, waiting=1) as opened:
+        yield opened
+
+
+async def test_a_password_matches_its_own_hash_alone(passwords: Passwords) -> None:
+    hashed = await passwords.hash("Secret123")
+    assert hashed.startswith("$2b$04$")
+    assert await passwords.check("Secret123", hashed)
+    assert not await passwords.check("Secret124", hashed)
+
+
+async def test_an_account_that_does_not_exist_costs_a_check_of_the_same_rounds(
+    passwords: Passwords,
+) -> None:
+    before = passwords.completed
+    assert not await passwords.check("Secret123", None)
+    assert passwords.completed == before + 1
+    assert passwords._dummy.startswith(b"$2b$04$")
+
+
+@pytest.mark.parametrize("password", ["x" * 73, "x" * 100_000, "\ud800", "a\0b"])
+async def test_a_password_that_can_not_be_right_costs_a_check_too(
+    passwords: Passwords, password: str
+) -> None:
+    hashed = await passwords.hash("")
+    before = passwords.completed
+    assert not await passwords.check(password, hashed)
+    assert passwords.completed == before + 1
+
+
+async def test_beyond_the_queue_it_says_overloaded_and_takes_work_again_after(
+    passwords: Passwords,
+) -> None:
+    gate = threading.Event()
+    running = asyncio.create_task(passwords._run(gate.wait))
+    waiting = asyncio.create_task(passwords.hash("Secret123"))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as refused:
+        await passwords.hash("Secret123")
+    assert refused.value.retry_after == 1
+    gate.set()
+    await asyncio.gather(running, waiting)
+    assert await passwords.hash("Secret123")
+
+
+async def test_who_gives_up_waiting_frees_the_place(passwords: Passwords) -> None:
+    gate = threading.Event()
+    running = asyncio.create_task(passwords._run(gate.wait))
+    waiting = asyncio.create_task(passwords.hash("Secret123"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    next_one = asyncio.create_task(passwords.hash("Secret123"))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await next_one
+    await running
+
+
+async def test_who_gives_up_on_a_running_thread_does_not_free_its_place(
+    passwords: Passwords,
+) -> None:
+    gate, started = threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        gate.wait()
+
+    running = asyncio.create_task(passwords._run(work))
+    await asyncio.to_thread(started.wait)
+    running.cancel()
+    await asyncio.wait([running])
+    waiting = asyncio.create_task(passwords.hash("Secret123"))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await passwords.hash("Secret123")
+    gate.set()
+    assert await waiting
+
+
+async def test_closed_it_leaves_no_thread_behind() -> None:
+    async with Passwords(rounds=4) as passwords:
+        await passwords.hash("Secret123")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bcrypt")]
