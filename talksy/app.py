@@ -1,11 +1,13 @@
 """Puts the parts together: the one place, beside the command line, that knows everyone."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from talksy import __version__
@@ -26,6 +28,11 @@ from talksy.sessions import Life, Sessions
 from talksy.state import MemoryWindows
 from talksy.transports.rest import setup_rest
 from talksy.transports.socketio import Limits, Server
+
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 3600.0
 
 
 def now() -> int:
@@ -57,7 +64,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         )
         model = await stack.enter_async_context(opened_model(settings))
         auth = await stack.enter_async_context(opened_auth(settings, database))
-        limiter = Limiter(MemoryWindows(clock=now))
+        limiter = Limiter(MemoryWindows())
         lane = Lane(database, owner=new_id("node"))
         sessions = Sessions(SessionRows(database), life(settings), now)
         journal = Journal(lane, clock=now, bounds=bounds(settings))
@@ -73,6 +80,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             rules=rules(settings),
             caps=Caps(settings.max_sockets_per_user, settings.max_sockets_per_address),
         )
+        await stack.enter_async_context(swept(auth))
         await stack.enter_async_context(gateway.open())
         app = web.Application()
         setup_rest(
@@ -92,6 +100,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             version=__version__,
             register_per_minute=settings.auth_register_per_minute,
             login_per_minute=settings.auth_login_per_minute,
+            login_failures=settings.auth_login_failures,
         )
         sockets = Server(
             gateway,
@@ -154,6 +163,26 @@ async def opened_auth(settings: Settings, database: Database) -> AsyncIterator[A
     )
     async with auth:
         yield auth
+
+
+@asynccontextmanager
+async def swept(auth: Auth) -> AsyncIterator[None]:
+    """Erases what has run out of the accounts' tables, now and then."""
+
+    async def sweep() -> None:
+        while True:
+            try:
+                await auth.sweep()
+            except Exception as error:  # noqa: BLE001 - the next one may succeed
+                log.warning("token_sweep_failed", error=type(error).__name__)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    task = asyncio.create_task(sweep(), name="tokens")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def life(settings: Settings) -> Life:

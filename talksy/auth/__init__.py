@@ -3,7 +3,7 @@
 from talksy.auth.access import AccessTokens
 from talksy.auth.auth import Auth
 from talksy.auth.caches import Counts, TokenCache, UserCache
-from talksy.auth.credentials import credential_faults, email_faults, password_faults
+from talksy.auth.credentials import credential_faults, email_faults, email_key, password_faults
 from talksy.auth.identity import Grant, Identity, User
 from talksy.auth.passwords import Passwords
 
@@ -19,5 +19,6 @@ __all__ = [
     "UserCache",
     "credential_faults",
     "email_faults",
+    "email_key",
     "password_faults",
 ]

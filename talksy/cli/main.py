@@ -70,9 +70,11 @@ def token(
 
     async def run() -> str:
         settings = Settings.load()
-        async with Database.open(settings.database_url) as database:
-            async with opened_auth(settings, database) as auth:
-                return await auth.mint(email)
+        async with (
+            Database.open(settings.database_url) as database,
+            opened_auth(settings, database) as auth,
+        ):
+            return await auth.mint(email)
 
     typer.echo(asyncio.run(run()))
 

@@ -55,7 +55,8 @@ class Database:
         target = engine_url(url)
         with only_server(target) if exclusive else nullcontext():
             await asyncio.to_thread(migrate, target, upgrade=upgrade)
-            engine = create_async_engine(target)
+            # A statement in a log line or a traceback must not bring what people wrote.
+            engine = create_async_engine(target, hide_parameters=True)
             if engine.dialect.name == "sqlite":
                 _tune_sqlite(engine)
             try:

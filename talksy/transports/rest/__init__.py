@@ -11,7 +11,7 @@ from talksy.errors import InternalError, TalksyError
 from talksy.ratelimit import Limiter
 from talksy.transports.address import Network
 from talksy.transports.rest.accounts import AccountRoutes
-from talksy.transports.rest.headers import SOCKET_PATH, Respond, Headers, request_id
+from talksy.transports.rest.headers import SOCKET_PATH, Headers, Respond, request_id
 from talksy.transports.rest.health import Health, HealthRoutes
 from talksy.transports.rest.problems import http_problem, problem
 
@@ -32,11 +32,13 @@ def setup_rest(
     version: str,
     register_per_minute: int,
     login_per_minute: int,
+    login_failures: int,
 ) -> None:
     """Adds the REST routes, and what every answer of ``app`` has in common.
 
     ``origins`` is ``("*",)`` or an exact list, ``max_body`` is in bytes, the limits are per
-    address. Answers below ``/socket.io/`` are left as they are, but for their ``X-Request-Id``.
+    address, ``login_failures`` per account and address in 15 minutes. Answers below
+    ``/socket.io/`` are left as they are, but for their ``X-Request-Id``.
     """
     headers = Headers(origins)
     app.middlewares.extend([_observe, headers.preflight])
@@ -49,6 +51,7 @@ def setup_rest(
         max_body=max_body,
         register_per_minute=register_per_minute,
         login_per_minute=login_per_minute,
+        login_failures=login_failures,
     ).add(app.router)
 
 

@@ -1,11 +1,12 @@
 """POST /auth/register, /auth/login, /auth/refresh, /auth/logout and GET /auth/me."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 from aiohttp import web
 
-from talksy.auth import Auth
-from talksy.errors import RateLimited, Unauthenticated
+from talksy.auth import Auth, email_key
+from talksy.errors import InvalidCredentials, RateLimited, TalksyError, Unauthenticated
 from talksy.ratelimit import Limiter
 from talksy.transports.address import Network, client_address
 from talksy.transports.rest.bodies import (
@@ -19,6 +20,7 @@ from talksy.transports.rest.bodies import (
 )
 
 MINUTE_MS = 60_000
+FAILURES_MS = 15 * MINUTE_MS
 
 
 class AccountRoutes:
@@ -33,6 +35,7 @@ class AccountRoutes:
         max_body: int,
         register_per_minute: int,
         login_per_minute: int,
+        login_failures: int,
     ) -> None:
         self._auth = auth
         self._limiter = limiter
@@ -40,6 +43,7 @@ class AccountRoutes:
         self._max_body = max_body
         self._register_per_minute = register_per_minute
         self._login_per_minute = login_per_minute
+        self._login_failures = login_failures
 
     def add(self, router: web.UrlDispatcher) -> None:
         router.add_post("/auth/register", self.register)
@@ -57,7 +61,19 @@ class AccountRoutes:
     async def login(self, request: web.Request) -> web.Response:
         await self._limit(request, "login", self._login_per_minute)
         body = await read(request, LoginBody, self._max_body)
-        grant = await self._auth.login(body.email, body.password)
+        # Counted for the account and this address together, so that a stranger who guesses
+        # elsewhere locks nobody out; taken first, so that guesses side by side are counted, too.
+        account = sha256(email_key(body.email).encode("utf-8", "replace")).hexdigest()
+        attempt = f"failures:{self._address(request)}:{account}"
+        await self._take(attempt, self._login_failures, FAILURES_MS)
+        try:
+            grant = await self._auth.login(body.email, body.password)
+        except InvalidCredentials:
+            raise
+        except TalksyError:
+            await self._limiter.refund(attempt)
+            raise
+        await self._limiter.refund(attempt)
         return answer(GrantBody.of(grant))
 
     async def refresh(self, request: web.Request) -> web.Response:
@@ -73,10 +89,15 @@ class AccountRoutes:
         identity = await self._auth.verify(_bearer(request))
         return answer(UserBody.of(await self._auth.user(identity.user_id)))
 
-    async def _limit(self, request: web.Request, name: str, per_minute: int) -> None:
+    def _address(self, request: web.Request) -> str:
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
-        address = client_address(request.remote or "", forwarded, self._trusted)
-        verdict = await self._limiter.take(f"{name}:{address}", per_minute, MINUTE_MS)
+        return client_address(request.remote or "", forwarded, self._trusted)
+
+    async def _limit(self, request: web.Request, name: str, per_minute: int) -> None:
+        await self._take(f"{name}:{self._address(request)}", per_minute, MINUTE_MS)
+
+    async def _take(self, key: str, limit: int, window_ms: int) -> None:
+        verdict = await self._limiter.take(key, limit, window_ms)
         if not verdict.allowed:
             raise RateLimited(retry_after=verdict.retry_after)
 

@@ -13,9 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from talksy.auth import Grant, User, email_faults, password_faults
 from talksy.errors import PayloadTooLarge, ValidationError
-
-MAX_FAULTS = 20
-"""As many are listed; who has more is not reading them."""
+from talksy.transports.faults import validation_error
 
 
 class Body(BaseModel):
@@ -99,9 +97,7 @@ async def read(request: web.Request, model: type[B], max_bytes: int) -> B:
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as error:
-        faults = _faults(error)
-    detail = "; ".join(f"{path} {message}" for path, message in faults)
-    raise ValidationError(detail, faults=faults)
+        raise validation_error(error) from None
 
 
 def answer(body: Body, status: int = 200) -> web.Response:
@@ -161,21 +157,3 @@ def _no_json(name: str) -> NoReturn:
 def _integer(digits: str) -> float:
     # int() of many digits takes long, and Python refuses it; its size is all that matters here.
     return int(digits) if len(digits) < 20 else float(digits)
-
-
-_MESSAGES = {
-    "missing": "is required",
-    "extra_forbidden": "is not a known field",
-    "string_type": "must be a string",
-}
-
-
-def _faults(error: pydantic.ValidationError) -> list[tuple[str, str]]:
-    faults = []
-    for fault in error.errors(include_url=False, include_input=False):
-        path = ".".join(str(part)[:64] for part in fault["loc"])
-        messages = fault.get("ctx", {}).get("all") or [
-            _MESSAGES.get(fault["type"], fault["msg"]),
-        ]
-        faults += [(path, message) for message in messages]
-    return faults[:MAX_FAULTS]

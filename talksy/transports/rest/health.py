@@ -20,7 +20,7 @@ class Health(Protocol):
         """Whether the event loop turns; asks nothing else."""
         ...
 
-    def ready(self) -> bool:
+    async def ready(self) -> bool:
         """Whether to send new work here: False while draining or unable to serve."""
         ...
 
@@ -103,7 +103,7 @@ class HealthRoutes:
         return answer(ProbeBody())
 
     async def ready(self, _: web.Request) -> web.Response:
-        if not self._health.ready():
+        if not await self._health.ready():
             raise ServerDraining("This server takes no new work: it drains or cannot serve.")
         return answer(ProbeBody())
 

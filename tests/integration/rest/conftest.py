@@ -36,7 +36,7 @@ class State:
     def live(self) -> bool:
         return self.alive
 
-    def ready(self) -> bool:
+    async def ready(self) -> bool:
         return self.serving
 
     def connections(self) -> int:
@@ -117,6 +117,7 @@ def application(rig: Rig, **options: Any) -> web.Application:
         "max_body": 1_000,
         "register_per_minute": 60,
         "login_per_minute": 60,
+        "login_failures": 10,
     }
     setup_rest(
         app,

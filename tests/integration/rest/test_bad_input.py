@@ -206,6 +206,26 @@ async def test_logging_in_has_a_limit_of_its_own(serving: Serve) -> None:
         assert [answer.status for answer in answers] == [200, 429]
 
 
+async def test_failed_logins_are_limited_for_the_account_and_the_address(serving: Serve) -> None:
+    """Neither the same address in another account nor the account elsewhere feels it."""
+    async with serving(login_failures=2) as rig:
+        await rig.register()
+        wrong = {**ADA, "password": "Wrong123"}
+        assert [(await rig.post("/auth/login", wrong)).status for _ in range(3)] == [401, 401, 429]
+        assert (await rig.post("/auth/login", ADA)).status == 429
+        assert (await rig.post("/auth/login", {**wrong, "email": "bo@example.com"})).status == 401
+        elsewhere = {"X-Forwarded-For": "203.0.113.9"}
+        assert (await rig.post("/auth/login", ADA, headers=elsewhere)).status == 200
+        rig.clock.now += 15 * 60_000
+        assert (await rig.post("/auth/login", ADA)).status == 200
+
+
+async def test_logins_that_succeed_are_no_failures(serving: Serve) -> None:
+    async with serving(login_failures=1) as rig:
+        await rig.register()
+        assert [(await rig.post("/auth/login", ADA)).status for _ in range(3)] == [200, 200, 200]
+
+
 async def test_the_header_of_a_stranger_does_not_move_him(serving: Serve) -> None:
     async with serving(login_per_minute=1, trusted_proxies=()) as rig:
         for number, status in ((1, 401), (2, 429)):
