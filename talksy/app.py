@@ -29,7 +29,6 @@ from talksy.state import MemoryWindows
 from talksy.transports.rest import setup_rest
 from talksy.transports.socketio import Limits, Server
 
-
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 3600.0

@@ -43,6 +43,8 @@ class Connection:
         """It came back to its session."""
         self.restore_failed: Literal["expired", "not_found"] | None = None
         """Why it did not."""
+        self.seen: frozenset[str] = frozenset()
+        """Messages it was told of in its history, as long as others are held back."""
         self._readers: dict[str, Reader] = {}
         # What the client may not see yet: it was not greeted, or awaits an ack that comes first.
         self._held: list[Callable[[], None]] | None = None
@@ -62,6 +64,7 @@ class Connection:
         held, self._held = self._held, None
         for action in held or ():
             action()
+        self.seen = frozenset()
 
     def deliver(self, action: Callable[[], None]) -> None:
         """Does ``action`` now, or when the client may see it."""

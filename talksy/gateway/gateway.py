@@ -137,10 +137,9 @@ class Gateway:
             # In this order: a turn that ends meanwhile is in one of them, one that begins is
             # held back until the client knows its session.
             active = await self._turns.active(session.id)
-            history = await self._history.read(session.id, self._rules.history)
-            connection.outlet.tell(
-                SessionRestored(session.id, session.expires_at, history or [], active)
-            )
+            history = await self._history.read(session.id, self._rules.history) or []
+            connection.seen = frozenset(message.id for message in history)
+            connection.outlet.tell(SessionRestored(session.id, session.expires_at, history, active))
         elif session is not None:
             connection.outlet.tell(
                 SessionCreated(session.id, session.expires_at, connection.restore_failed)

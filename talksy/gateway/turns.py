@@ -163,7 +163,7 @@ class Turns:
 
 
 def _show(connection: Connection, message: Message | None, mirror: Mirror) -> None:
-    if message is not None:
+    if message is not None and message.id not in connection.seen:
         connection.outlet.tell(MessageAdded(message))
     if not connection.reads(mirror.turn_id):
         connection.read(Reader(mirror, -1, connection.outlet.wake))

@@ -219,17 +219,21 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             return
         if final:
             await self._send_packet(eio_sid, self.packet_class(1, namespace=ROOT))
-        await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+        await self._close(socket)
         await asyncio.sleep(ABORT_SECONDS)
         self.eio.sockets.pop(eio_sid, None)
         if transport := getattr(socket, "wire", None):
             transport.abort()
 
+    async def _close(self, socket: Any) -> None:
+        await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+        # A WebSocket client waits for the close of the WebSocket: what the writer does at None.
+        socket.queue.put_nowait(None)
+
     async def close(self) -> None:
         """Closes every socket."""
         for eio_sid in list(self.eio.sockets):
-            socket = self.eio.sockets[eio_sid]
-            await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+            await self._close(self.eio.sockets[eio_sid])
         await self.shutdown()
         for task in self._tasks:
             task.cancel()

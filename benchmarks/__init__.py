@@ -1,0 +1,1 @@
+"""What the hot paths cost. Run with ``make bench``."""
