@@ -97,8 +97,10 @@ class Turn:
             if self._stopped is None:
                 return ending("failed", error.payload())
         except Exception as error:  # noqa: BLE001 - whatever it is, the turn has an ending
-            if not (self._stopped and isinstance(error, TimeoutError)):
+            if self._stopped is None:
                 return ending("failed", self._ours(error))
+            if not isinstance(error, TimeoutError):
+                self._ours(error)
         finally:
             self._scope = None
         return ending(*(self._stopped or ("completed", None)))

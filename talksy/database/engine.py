@@ -66,17 +66,22 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """One consistent view."""
-        async with self._engine.connect() as connection:
-            yield connection
+        """One consistent view. Raises ``Overloaded`` where the database is away."""
+        with _away():
+            async with self._engine.connect() as connection:
+                yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed at the end of the block, rolled back if it raises."""
-        async with self._writing or nullcontext(), self._engine.connect() as connection:
-            await connection.execution_options(talksy_write=True)
-            async with connection.begin():
-                yield connection
+        """One transaction: committed at the end of the block, rolled back if it raises.
+
+        Raises ``Overloaded`` where the database is away.
+        """
+        with _away():
+            async with self._writing or nullcontext(), self._engine.connect() as connection:
+                await connection.execution_options(talksy_write=True)
+                async with connection.begin():
+                    yield connection
 
     async def ping(self) -> None:
         """Returns when the database answers; raises what it says otherwise."""

@@ -8,7 +8,7 @@ from talksy.database.tables import messages
 from talksy.messages import Message
 
 _RANK: ColumnElement[int] = case((messages.c.role == "user", 0), else_=1)
-_ORDER = (messages.c.position, _RANK, messages.c.created_at)
+_ORDER = (messages.c.position, _RANK, messages.c.created_at, messages.c.id)
 
 
 class History:

@@ -101,7 +101,9 @@ class Lane:
                 interrupts = running if draft.on_busy == "interrupt" else None
                 return Admission(draft.turn_id, queued=True, interrupts=interrupts)
             started = await self._start(connection, draft.session_id, now)
-            return Admission(draft.turn_id, started=started)
+            # What waited before, with nothing running, goes first.
+            queued = started is not None and started.id != draft.turn_id
+            return Admission(draft.turn_id, queued=queued, started=started)
 
     async def _check_room(self, connection: AsyncConnection, draft: Draft) -> None:
         if draft.on_busy == "reject":
@@ -319,9 +321,10 @@ async def _place(connection: AsyncConnection, draft: Draft, busy: bool) -> int:
             )
         ).scalar_one()
         if first is not None:
+            # All that follows makes room, a dropped message among them too.
             await connection.execute(
                 update(messages)
-                .where(of_session, messages.c.state == "queued")
+                .where(of_session, messages.c.position >= first)
                 .values(position=messages.c.position + 1)
             )
             return int(first)

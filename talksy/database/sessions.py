@@ -80,6 +80,27 @@ class SessionRows:
             ).one_or_none()
         return SessionRow(**row._mapping) if row else await self.find(session_id)
 
+    async def expire(self, session_id: str, now: int) -> bool:
+        """Ends the session as of the moment at which its time ran out, if that is before ``now``.
+
+        Returns whether it did.
+        """
+        lasted = (sessions.c.expires_at - sessions.c.opened_at) // 1000
+        async with self._database.write() as connection:
+            changed = await connection.execute(
+                update(sessions)
+                .where(
+                    sessions.c.id == session_id,
+                    sessions.c.ended_at.is_(None),
+                    sessions.c.expires_at <= now,
+                )
+                .values(
+                    ended_at=sessions.c.expires_at,
+                    duration_seconds=sessions.c.duration_seconds + lasted,
+                )
+            )
+        return bool(changed.rowcount)
+
     async def reopen(self, session_id: str, now: int, expires_at: int) -> SessionRow | None:
         """Opens an ended or expired session again; None where there is none."""
         async with self._database.write() as connection:

@@ -45,6 +45,8 @@ class Connection:
         """Why it did not."""
         self.seen: frozenset[str] = frozenset()
         """Messages it was told of in its history, as long as others are held back."""
+        self.closed = False
+        """The client has gone."""
         self._readers: dict[str, Reader] = {}
         # What the client may not see yet: it was not greeted, or awaits an ack that comes first.
         self._held: list[Callable[[], None]] | None = None
@@ -74,9 +76,9 @@ class Connection:
             self._held.append(action)
 
     def read(self, reader: Reader) -> None:
-        """Sends a turn, unless it is being sent already."""
+        """Sends a turn, unless it is being sent already, or to nobody."""
         turn_id = reader.mirror.turn_id
-        if self.reads(turn_id):
+        if self.closed or self.reads(turn_id):
             reader.close()
             return
         self._readers = {key: old for key, old in self._readers.items() if not old.over}
@@ -90,6 +92,7 @@ class Connection:
 
     def close(self) -> None:
         """Lets go of every turn."""
+        self.closed = True
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()

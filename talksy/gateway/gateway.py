@@ -175,6 +175,8 @@ class Gateway:
         return await self._sessions.create(connection.user_id)
 
     def _enter(self, connection: Connection, session: Session) -> None:
+        if connection.closed:
+            return  # it has gone meanwhile
         connection.session = session
         self._sessions.join(session)
         self._registry.enter(connection)
@@ -190,7 +192,7 @@ class Gateway:
     async def charge(self, connection: Connection) -> None:
         """Counts a request that is not a message. Raises ``RateLimited``."""
         await self._take(connection, "reads", self._rules.reads, MINUTE_MS)
-        if connection.session is not None:
+        if connection.session is not None and self._sessions.lives(connection.session):
             self._sessions.touch(connection.session)
 
     async def say(self, connection: Connection, say: Say) -> Receipt:

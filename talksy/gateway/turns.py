@@ -3,18 +3,22 @@
 from collections.abc import Callable
 from functools import partial
 
+import structlog
+
 from talksy.ai.llm import LanguageModel
 from talksy.conversation import Turn, trim
 from talksy.database.history import History
 from talksy.database.lane import Admission, Draft, Lane
 from talksy.database.rows import TurnRow
-from talksy.errors import Overloaded, TurnNotFound
+from talksy.errors import Overloaded, TalksyError, TurnNotFound
 from talksy.events import Active, MessageAdded
 from talksy.gateway.connection import Connection
 from talksy.gateway.registry import Registry
 from talksy.gateway.requests import Receipt, Resumed, Rules
 from talksy.journal import Journal, Mirror, Reader
 from talksy.messages import Message, Prompt
+
+log = structlog.get_logger(__name__)
 
 
 class Turns:
@@ -98,7 +102,11 @@ class Turns:
         sender = self._senders.pop(row.id, None)
         message: Message | None = None
         if any(item is not sender for item in self._registry.of(row.session_id)):
-            message = await self._history.find(row.session_id, row.message_id)
+            try:
+                message = await self._history.find(row.session_id, row.message_id)
+            except TalksyError as error:
+                # The answer is worth more than the echo of the question.
+                log.warning("message_not_shown", code=error.code, turn_id=row.id)
         for connection in self._registry.of(row.session_id):
             shown = message if connection is not sender else None
             connection.deliver(partial(_show, connection, shown, mirror))
@@ -139,16 +147,17 @@ class Turns:
         if turn_id is None:
             running = self._journal.of(session_id)
             turn_id = running[0].turn_id if running else None
-        mirror = self._journal.mirror(turn_id) if turn_id is not None else None
-        if mirror is not None and mirror.session_id == session_id:
-            ending = await self._journal.stop(mirror.turn_id, "cancelled") or mirror.end
-            if ending is not None:
-                return mirror.turn_id, ending.reason
         if turn_id is not None:
-            dropped = await self._lane.drop(session_id, turn_id, self._clock())
-            if dropped is not None:
-                await self._journal.dropped(dropped)
-                return dropped.id, dropped.status
+            if self._journal.mirror(turn_id) is None:
+                dropped = await self._lane.drop(session_id, turn_id, self._clock())
+                if dropped is not None:
+                    await self._journal.dropped(dropped)
+                    return dropped.id, dropped.status
+            mirror = self._journal.mirror(turn_id)  # it may have begun meanwhile
+            if mirror is not None and mirror.session_id == session_id:
+                ending = await self._journal.stop(turn_id, "cancelled") or mirror.end
+                if ending is not None:
+                    return turn_id, ending.reason
         row = await self._lane.find(session_id, turn_id)
         if row is None:
             raise TurnNotFound

@@ -14,7 +14,7 @@ import structlog
 from talksy.conversation import Turn
 from talksy.database.lane import Finished, Lane
 from talksy.database.rows import TurnRow
-from talksy.errors import InternalError, TurnNotFound
+from talksy.errors import InternalError, TalksyError, TurnNotFound
 from talksy.events import Ending, Reason
 from talksy.ids import new_id
 from talksy.journal.mirror import Mirror, Reader, ending_of, opened
@@ -70,9 +70,9 @@ class Journal:
     async def open(self, compose: Compose, announce: Announce) -> AsyncIterator[None]:
         """Ends what a dead process left running, goes on with what waits, and serves."""
         self._compose, self._announce = compose, announce
-        await self._recover()
         task = asyncio.create_task(self._look_after(), name="journal")
         try:
+            await self._recover()
             yield
         finally:
             self._closing = True
@@ -145,11 +145,12 @@ class Journal:
         """
         mirror = self._mirrors.get(turn_id)
         if mirror is None:
-            row = await self._lane.find(session_id, turn_id)
+            # In this order: what waits no longer has a row.
+            waits = turn_id in await self._lane.waiting(session_id)
+            row = None if waits else await self._lane.find(session_id, turn_id)
             mirror = self._mirrors.get(turn_id)  # it may have begun meanwhile
             if mirror is None and row is not None and row.status != "running":
                 mirror = Mirror.past(row)
-            waits = row is None and turn_id in await self._lane.waiting(session_id)
             if mirror is None and row is None and not waits:
                 raise TurnNotFound
         if mirror is None:
@@ -163,14 +164,22 @@ class Journal:
         self._closing = True
         if self._tasks and seconds:
             await asyncio.wait(self._tasks, timeout=seconds)
-        for run in list(self._runs.values()):
-            run.stop("interrupted")
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=self._keep.patience_seconds)
-            for task in late:
-                # Only a database that stays away leads here; its rows are ended at the next start.
-                log.error("turn_abandoned", task=task.get_name())
-                task.cancel()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._keep.patience_seconds
+        while self._tasks and loop.time() < deadline:
+            # Again and again: an ending on its way may have started one more.
+            for run in list(self._runs.values()):
+                run.stop("interrupted")
+            await asyncio.wait(
+                self._tasks,
+                timeout=deadline - loop.time(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        for task in (late := list(self._tasks)):
+            # Only a database that stays away leads here; its rows are ended at the next start.
+            log.error("turn_abandoned", task=task.get_name())
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     # ---- one run
 
@@ -180,10 +189,12 @@ class Journal:
         await self._tell(row, run.mirror)
         try:
             ending = await run.drain(await self._compose(row))
-        except Exception:
-            error = InternalError(new_id("req"))
-            log.exception("turn_failed", request_id=error.request_id)
+        except TalksyError as error:
             ending = Ending("failed", run.text, chunks=run.chunks, error=error.payload())
+        except Exception:
+            ours = InternalError(new_id("req"))
+            log.exception("turn_failed", request_id=ours.request_id)
+            ending = Ending("failed", run.text, chunks=run.chunks, error=ours.payload())
         finished = await self._commit(run, replace(ending, ended_at=self._clock()))
         if finished.next is not None:
             self.start(finished.next)
@@ -260,6 +271,8 @@ class Journal:
     def _forget(self) -> None:
         oldest = asyncio.get_running_loop().time() - self._keep.ended_seconds
         for turn_id, ended_at in list(self._ended_at.items()):
-            if ended_at <= oldest and not self._mirrors[turn_id].readers:
+            if turn_id in self._runs or self._mirrors[turn_id].readers:
+                continue
+            if ended_at <= oldest:
                 del self._mirrors[turn_id], self._ended_at[turn_id]
         self._bytes = sum(mirror.bytes for mirror in self._mirrors.values())

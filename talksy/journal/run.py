@@ -83,11 +83,13 @@ class Run:
         return replace(ending, text=self.text, chunks=self.chunks)
 
     def _give(self, text: str) -> None:
-        length = len(text.encode("utf-8", "surrogatepass"))
-        if self._full(length):
+        # Half a surrogate pair can be neither stored nor sent.
+        encoded = text.encode("utf-8", "replace")
+        if self._full(len(encoded)):
             return
+        text = encoded.decode()
         self._given.append(text)
-        self._bytes += length
+        self._bytes += len(encoded)
         if self.row.streamed:
             self.mirror.append(Chunk(text, self.chunks))
             self.chunks += 1

@@ -4,6 +4,7 @@ A session lives ``idle_ms`` from its last activity, ``grace_ms`` after its last 
 ``age_ms`` in all. Its history outlives it, and its owner may reopen it.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -75,6 +76,8 @@ class Sessions:
         self._life = life
         self._clock = clock
         self._live: dict[str, Session] = {}
+        # One comes in at a time: what was counted still holds when it is written.
+        self._coming = asyncio.Lock()
 
     async def start(self) -> None:
         """Gives the sessions of a process that died their grace: their sockets are gone."""
@@ -82,20 +85,21 @@ class Sessions:
 
     async def create(self, user_id: str) -> Session:
         """A new session. Raises ``SessionLimit``."""
-        now = self._clock()
-        await self._check_room(user_id, now)
-        row = SessionRow(
-            id=new_id("ses"),
-            user_id=user_id,
-            created_at=now,
-            opened_at=now,
-            last_active_at=now,
-            expires_at=min(now + self._life.idle_ms, now + self._life.grace_ms),
-            ended_at=None,
-            duration_seconds=0,
-        )
-        await self._rows.add(row)
-        return self._enter(row)
+        async with self._coming:
+            now = self._clock()
+            await self._check_room(user_id, now)
+            row = SessionRow(
+                id=new_id("ses"),
+                user_id=user_id,
+                created_at=now,
+                opened_at=now,
+                last_active_at=now,
+                expires_at=min(now + self._life.idle_ms, now + self._life.grace_ms),
+                ended_at=None,
+                duration_seconds=0,
+            )
+            await self._rows.add(row)
+            return self._enter(row)
 
     async def restore(self, user_id: str, session_id: str, *, reopen: bool = False) -> Session:
         """The user's session; with ``reopen`` also one that has ended.
@@ -103,10 +107,16 @@ class Sessions:
         Raises ``SessionNotFound``, also for somebody else's, ``SessionExpired`` and, where one is
         reopened, ``SessionLimit``.
         """
-        now = self._clock()
         live = self._live.get(session_id)
-        if live is not None and live.user_id == user_id and live.expires_at > now:
+        if live is not None and live.user_id == user_id and live.expires_at > self._clock():
             return live
+        if not reopen:
+            return await self._restore(user_id, session_id, reopen=False)
+        async with self._coming:
+            return await self._restore(user_id, session_id, reopen=True)
+
+    async def _restore(self, user_id: str, session_id: str, *, reopen: bool) -> Session:
+        now = self._clock()
         row = await self._rows.find(session_id)
         if row is None or row.user_id != user_id:
             raise SessionNotFound
@@ -193,7 +203,7 @@ class Sessions:
             live = self._live.get(session_id)
             if live is not None and live.expires_at > now:
                 continue  # something was done in it meanwhile
-            await self._rows.end(session_id, now)
-            if live is not None and self._live.pop(session_id, None) is not None:
+            ended = await self._rows.expire(session_id, now)
+            if ended and live is not None and self._live.pop(session_id, None) is not None:
                 over.append(live)
         return over

@@ -37,8 +37,8 @@ def setup_rest(
     """Adds the REST routes, and what every answer of ``app`` has in common.
 
     ``origins`` is ``("*",)`` or an exact list, ``max_body`` is in bytes, the limits are per
-    address, ``login_failures`` per account and address in 15 minutes. Answers below
-    ``/socket.io/`` are left as they are, but for their ``X-Request-Id``.
+    address, ``login_failures`` per account and address in 15 minutes. Bodies below
+    ``/socket.io/`` are left as they are.
     """
     headers = Headers(origins)
     app.middlewares.extend([_observe, headers.preflight])

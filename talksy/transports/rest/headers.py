@@ -39,8 +39,6 @@ class Headers:
     async def prepare(self, request: web.Request, answer: web.StreamResponse) -> None:
         """For ``on_response_prepare``."""
         answer.headers["X-Request-Id"] = request_id(request)
-        if request.path.startswith(SOCKET_PATH):
-            return
         answer.headers.setdefault("X-Content-Type-Options", "nosniff")
         if request.path.startswith("/auth/"):
             answer.headers["Cache-Control"] = "no-store"
@@ -50,7 +48,7 @@ class Headers:
     async def preflight(self, request: web.Request, handler: Respond) -> web.StreamResponse:
         """Answers a browser that asks before it sends."""
         asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if not asks or "Origin" not in request.headers or request.path.startswith(SOCKET_PATH):
+        if not asks or "Origin" not in request.headers:
             return await handler(request)
         headers = {}
         if origin_allowed(self._origins, request.headers["Origin"], request.host):

@@ -72,10 +72,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     _async: dict[str, Any]
 
-    def __init__(self, *, cors_allowed_origins: str | list[str], **options: Any) -> None:
-        super().__init__(cors_allowed_origins=cors_allowed_origins, **options)
+    def __init__(self, *, origins: Sequence[str], **options: Any) -> None:
+        # The app's own middleware answers browsers; without origins the library leaves it to it.
+        super().__init__(cors_allowed_origins=[], **options)
         self._async = {**self._async, "websocket": Driver}
-        self._origins = ("*",) if cors_allowed_origins == "*" else tuple(cors_allowed_origins)
+        self._origins = tuple(origins)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Serves polling and upgrades, for pages of the allowed origins."""
@@ -129,8 +130,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         super().__init__(
             async_mode="aiohttp",
             async_handlers=False,  # events of one client in their order
-            cors_allowed_origins="*" if "*" in origins else list(origins),
-            cors_credentials="*" not in origins,
+            origins=origins,
             json=json,
             serializer=Strict,
             max_http_buffer_size=self._limits.packet_bytes,
