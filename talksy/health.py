@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import structlog
+
 from talksy.ai.llm import LanguageModel
 from talksy.database import Database
 from talksy.errors import TalksyError
 from talksy.gateway import Gateway
 from talksy.journal import Journal
 from talksy.ratelimit import Limiter
+
+log = structlog.get_logger(__name__)
 
 PATIENCE = 2.0
 """Seconds a component may take to answer before it counts as away."""
@@ -76,7 +80,8 @@ class NodeHealth:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._database.ping()
-        except (TalksyError, TimeoutError):
+        except Exception as error:  # noqa: BLE001 - whatever it says, it does not serve
+            log.warning("database_down", error=type(error).__name__)
             return {"state": "down"}
         return {"state": "ok", "latencyMs": _ms(started)}
 

@@ -1,28 +1,90 @@
-"""One line an event, as JSON or text."""
+"""One line an event, as JSON or text: ours and the libraries', without secrets or transcripts."""
 
 import logging
+import re
 import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal, TextIO
 
 import structlog
 
+HIDDEN = "[hidden]"
 
-def setup_logs(level: str, fmt: str) -> None:
-    """Sets up structlog for the process."""
-    renderer = (
-        structlog.processors.JSONRenderer() if fmt == "json" else structlog.dev.ConsoleRenderer()
-    )
+_SECRET = frozenset(
+    "apikey audio authorization bearer content cookie jwt key password prompt secret text token "
+    "transcript".split()
+)
+_PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+
+
+def hide(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Hides what stands under a name like ``token``, ``accessToken`` or ``password_hash``.
+
+    The second line of defence: the first is not to log it. Numbers are let through, so that tokens
+    and characters can be counted.
+    """
+    for name, value in line.items():
+        if name not in ("event", "exc_info"):
+            line[name] = _hidden(name, value)
+    return line
+
+
+def _hidden(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, int | float):
+        return value
+    if not _SECRET.isdisjoint(part.lower() for part in _PARTS.findall(name)):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {key: _hidden(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden("", inner) for inner in value]
+    return value
+
+
+def setup_logs(
+    level: str, layout: Literal["json", "text"], stream: TextIO | None = None
+) -> logging.Handler:
+    """Sends every log line of this process to ``stream``, stdout by default, and returns the way.
+
+    Ours are let through from ``level`` on, such as ``info``; those of libraries from warning on,
+    whatever ``level`` says: the Socket.IO and HTTP libraries write payloads and addresses below it.
+    """
+    stream = stream or sys.stdout
+    limit = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        hide,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.dict_tracebacks
-            if fmt == "json"
-            else structlog.processors.StackInfoRenderer(),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.upper()]
-        ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(limit),
+        logger_factory=structlog.stdlib.LoggerFactory(),
     )
+    way = logging.StreamHandler(stream)
+    way.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(layout, colors=stream.isatty()),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [way]
+    root.setLevel(max(limit, logging.WARNING))
+    logging.getLogger("talksy").setLevel(limit)
+    logging.captureWarnings(True)
+    return way
+
+
+def _renderers(layout: str, *, colors: bool) -> list[structlog.typing.Processor]:
+    # Both would show the local variables of each frame by default, and so passwords and messages.
+    if layout == "text":
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+    frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
+    return [structlog.processors.ExceptionRenderer(frames), structlog.processors.JSONRenderer()]

@@ -5,7 +5,6 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from annotated_types import Ge, Le
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
@@ -30,7 +29,7 @@ def read_faults(
     """
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
-        variable = str(fault["loc"][0])
+        variable = str(fault["loc"][0]).upper()
         # The one setting with two names is found by either.
         field = fields.get(variable.lower(), fields["talksy_env"])
         shown = ""
@@ -49,13 +48,14 @@ def _right(field: FieldInfo) -> str:
         return f"one of {', '.join(typing.get_args(kind))}"
     if kind is bool:
         return "true or false"
-    low = [bound.ge for bound in field.metadata if isinstance(bound, Ge)]
-    high = [bound.le for bound in field.metadata if isinstance(bound, Le)]
+    low = [bound.ge for bound in field.metadata if hasattr(bound, "ge")]
+    high = [bound.le for bound in field.metadata if hasattr(bound, "le")]
     number = "a number" if kind is float else "a whole number"
     return f"{number} from {low[0]} to {high[0]}"
 
 
 def _required(kind: Any) -> Any:
-    if isinstance(kind, types.UnionType):
-        return next(one for one in typing.get_args(kind) if one is not type(None))
+    """``kind`` without its wrapping: of ``X | None`` and of ``Annotated[X, …]`` the X."""
+    while typing.get_origin(kind) in (typing.Union, types.UnionType, typing.Annotated):
+        kind = typing.get_args(kind)[0]
     return kind

@@ -34,7 +34,7 @@ def kept_secret(folder: Path) -> str:
     if not path.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)
-    return path.read_text(encoding="ascii").strip()
+    return path.read_text(encoding="ascii", errors="replace").strip()
 
 
 def _make(path: Path) -> None:

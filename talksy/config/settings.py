@@ -79,7 +79,7 @@ class Settings(BaseModel):
     openai_max_tokens: f.Count = 1_000
     openai_temperature: float = Field(0.7, ge=0, le=2)
     ai_provider: f.Provider | None = None
-    ai_mock_response_delay_ms: f.MillisecondsOrOff = 500
+    ai_mock_response_delay_ms: f.MillisecondsOrOff = 30
     ai_mock_directives: bool
     ai_context_tokens: f.Count = 8_000
     system_prompt: f.Text = Field(DEFAULT_PROMPT, repr=False)

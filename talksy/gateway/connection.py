@@ -90,6 +90,10 @@ class Connection:
         reader = self._readers.get(turn_id)
         return reader is not None and not reader.over
 
+    def knows(self, turn_id: str) -> bool:
+        """Whether it is being sent this turn, or was a moment ago."""
+        return turn_id in self._readers
+
     def close(self) -> None:
         """Lets go of every turn."""
         self.closed = True

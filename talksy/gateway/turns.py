@@ -174,7 +174,8 @@ class Turns:
 def _show(connection: Connection, message: Message | None, mirror: Mirror) -> None:
     if message is not None and message.id not in connection.seen:
         connection.outlet.tell(MessageAdded(message))
-    if not connection.reads(mirror.turn_id):
+    # Who asked for it by `resume` may be through with it already.
+    if not connection.knows(mirror.turn_id):
         connection.read(Reader(mirror, -1, connection.outlet.wake))
 
 

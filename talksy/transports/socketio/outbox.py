@@ -22,17 +22,35 @@ log = structlog.get_logger(__name__)
 
 HIGH_WATER = 64 * 1024
 """Queued bytes beyond which readers wait."""
+PAYLOAD_PACKETS = 16
+"""As many packets the stock Python client reads in one polled payload."""
 HARD_LIMIT = 1_000_000
 """Queued bytes beyond which the socket is closed."""
 
 
 class Queue(asyncio.Queue[Packet | None]):
-    """A connection's queue that knows its bytes and says when they were taken."""
+    """A connection's queue that knows its bytes and says when they were taken.
+
+    Engine.IO takes one packet with ``get`` and the rest with ``get_nowait``: it is given
+    ``PAYLOAD_PACKETS`` at most.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._given = 0
         self.bytes = 0
         self.taken: Callable[[], None] | None = None
+
+    async def get(self) -> Packet | None:
+        self._given = 0
+        return await super().get()
+
+    def get_nowait(self) -> Packet | None:
+        if self._given == PAYLOAD_PACKETS:
+            raise asyncio.QueueEmpty
+        item = super().get_nowait()
+        self._given += 1
+        return item
 
     def _put(self, item: Packet | None) -> None:
         super()._put(item)
@@ -131,9 +149,11 @@ class Outbox:
     def _put(self, packet: Packet) -> None:
         if self._closed:
             return
-        self._queue.put_nowait(packet)
+        # One packet may be as long as it must: the limit is on what lies before it.
         if self._queue.bytes > HARD_LIMIT:
             self._give_up("queue_full")
+            return
+        self._queue.put_nowait(packet)
 
     def _pump(self) -> None:
         """Sends what the readers have, as far as there is room. Never raises."""

@@ -15,7 +15,8 @@ import engineio
 import socketio
 import structlog
 from aiohttp import web
-from engineio.async_drivers.aiohttp import WebSocket
+from engineio.async_drivers.aiohttp import WebSocket, translate_request
+from engineio.exceptions import EngineIOError
 from engineio.payload import Payload
 from socketio.exceptions import ConnectionRefusedError as Refused
 from socketio.packet import BINARY_ACK, BINARY_EVENT, CONNECT, EVENT, Packet
@@ -67,6 +68,23 @@ class Driver(WebSocket):  # type: ignore[misc]
         return self._sock
 
 
+class _Body:
+    """A request's body, read whole: aiohttp's ``read(n)`` gives what has come so far."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._content = request.content
+
+    async def read(self, length: int) -> bytes:
+        try:
+            return await self._content.readexactly(length)
+        except asyncio.IncompleteReadError:
+            raise EngineIOError("the body ended early") from None
+
+
+def _environ(request: web.Request) -> dict[str, Any]:
+    return {**translate_request(request), "wsgi.input": _Body(request)}
+
+
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
     """Engine.IO with our queue, our driver and our check of origins."""
 
@@ -75,7 +93,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     def __init__(self, *, origins: Sequence[str], **options: Any) -> None:
         # The app's own middleware answers browsers; without origins the library leaves it to it.
         super().__init__(cors_allowed_origins=[], **options)
-        self._async = {**self._async, "websocket": Driver}
+        self._async = {**self._async, "websocket": Driver, "translate_request": _environ}
         self._origins = tuple(origins)
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
@@ -209,6 +227,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         if timer := self._timers.pop(eio_sid, None):
             timer.cancel()
+        if socket := self.eio.sockets.get(eio_sid):
+            # Ends a poll that waits, and the WebSocket's writer; behind the CLOSE, which comes next.
+            asyncio.get_running_loop().call_soon(socket.queue.put_nowait, None)
         await super()._handle_eio_disconnect(eio_sid, reason)
         self._binary_packet.pop(eio_sid, None)
 
@@ -219,21 +240,17 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             return
         if final:
             await self._send_packet(eio_sid, self.packet_class(1, namespace=ROOT))
-        await self._close(socket)
+        await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
         await asyncio.sleep(ABORT_SECONDS)
         self.eio.sockets.pop(eio_sid, None)
         if transport := getattr(socket, "wire", None):
             transport.abort()
 
-    async def _close(self, socket: Any) -> None:
-        await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
-        # A WebSocket client waits for the close of the WebSocket: what the writer does at None.
-        socket.queue.put_nowait(None)
-
     async def close(self) -> None:
         """Closes every socket."""
         for eio_sid in list(self.eio.sockets):
-            await self._close(self.eio.sockets[eio_sid])
+            socket = self.eio.sockets[eio_sid]
+            await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
         await self.shutdown()
         for task in self._tasks:
             task.cancel()
