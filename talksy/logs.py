@@ -11,8 +11,8 @@ import structlog
 HIDDEN = "[hidden]"
 
 _SECRET = frozenset(
-    "apikey audio authorization bearer content cookie jwt key password prompt secret text token "
-    "transcript".split()
+    {"apikey", "audio", "authorization", "bearer", "content", "cookie", "jwt", "key", "password"}
+    | {"prompt", "secret", "text", "token", "transcript"}
 )
 _PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 

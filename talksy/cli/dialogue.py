@@ -133,7 +133,7 @@ class Dialogue:
 
     async def _connect(self, *, again: bool) -> bool:
         refusals: list[Any] = []
-        sio = socketio.AsyncClient(reconnection=False)
+        sio = socketio.AsyncClient(reconnection=False, handle_sigint=False)
         lost = self._lost = asyncio.Event()
         sio.on("connect_error", lambda data=None: refusals.append(data))
         sio.on("disconnect", lambda *_: lost.set())

@@ -1,14 +1,33 @@
 """What was said: read in the order of the conversation, a message before its answer."""
 
-from sqlalchemy import ColumnElement, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
 
 from talksy.database.engine import Database
 from talksy.database.rows import message
 from talksy.database.tables import messages
 from talksy.messages import Message
 
+PAGE_CHARS = 1_000_000
+"""A page ends with the message that passes this length: clients bound what they receive at once."""
+
 _RANK: ColumnElement[int] = case((messages.c.role == "user", 0), else_=1)
+# The id tells apart what was said in the same millisecond.
 _ORDER = (messages.c.position, _RANK, messages.c.created_at, messages.c.id)
+_NEWEST_FIRST = tuple(column.desc() for column in _ORDER)
+
+
+def _newest(limit: int, chars: int, *where: ColumnElement[bool]) -> Select[tuple[object, ...]]:
+    """The newest messages, newest first: ``limit`` of them, or as many as begin in ``chars``."""
+    newer = func.sum(func.length(messages.c.content)).over(order_by=_NEWEST_FIRST, rows=(None, -1))
+    number = func.row_number().over(order_by=_NEWEST_FIRST)
+    page = (
+        select(messages, newer.label("newer"), number.label("number"))
+        .where(messages.c.state == "shown", *where)
+        .order_by(*_NEWEST_FIRST)
+        .limit(limit)
+        .subquery()
+    )
+    return select(page).where(func.coalesce(page.c.newer, 0) < chars).order_by(page.c.number)
 
 
 class History:
@@ -22,50 +41,43 @@ class History:
     ) -> list[Message] | None:
         """The newest ``limit`` messages, oldest first; those before ``before`` where given.
 
+        A page of long messages is shorter: see ``PAGE_CHARS``.
         Returns None where there is no message ``before``.
         """
-        query = (
-            select(messages)
-            .where(messages.c.session_id == session_id, messages.c.state == "shown")
-            .order_by(*(column.desc() for column in _ORDER))
-            .limit(limit)
-        )
+        where = [messages.c.session_id == session_id]
         async with self._database.read() as connection:
             if before is not None:
                 place = (
                     await connection.execute(
                         select(*_ORDER).where(
-                            messages.c.session_id == session_id,
-                            messages.c.id == before,
-                            messages.c.state == "shown",
+                            *where, messages.c.id == before, messages.c.state == "shown"
                         )
                     )
                 ).one_or_none()
                 if place is None:
                     return None
-                query = query.where(tuple_(*_ORDER) < tuple_(*place))
-            rows = (await connection.execute(query)).all()
+                where.append(tuple_(*_ORDER) < tuple_(*place))
+            rows = (await connection.execute(_newest(limit, PAGE_CHARS, *where))).all()
         return [message(row) for row in reversed(rows)]
 
-    async def context(self, session_id: str, message_id: str, limit: int) -> list[Message]:
+    async def context(
+        self, session_id: str, message_id: str, limit: int, chars: int = PAGE_CHARS
+    ) -> list[Message]:
         """What a model is given to answer ``message_id``: that message last, and at most
-        ``limit`` in all. Earlier answers to the same message are left out.
+        ``limit`` messages, or as many as begin in ``chars``. Earlier answers to the same message
+        are left out.
         """
         position = (
             select(messages.c.position)
             .where(messages.c.session_id == session_id, messages.c.id == message_id)
             .scalar_subquery()
         )
-        query = (
-            select(messages)
-            .where(
-                messages.c.session_id == session_id,
-                messages.c.state == "shown",
-                messages.c.position <= position,
-                messages.c.reply_to.is_distinct_from(message_id),
-            )
-            .order_by(*(column.desc() for column in _ORDER))
-            .limit(limit)
+        query = _newest(
+            limit,
+            chars,
+            messages.c.session_id == session_id,
+            messages.c.position <= position,
+            messages.c.reply_to.is_distinct_from(message_id),
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()

@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 
 from talksy.ai.llm import LanguageModel
-from talksy.conversation import Turn, trim
+from talksy.conversation import BYTES_PER_TOKEN, Turn, trim
 from talksy.database.history import History
 from talksy.database.lane import Admission, Draft, Lane
 from talksy.database.rows import TurnRow
@@ -91,11 +91,14 @@ class Turns:
 
     async def compose(self, row: TurnRow) -> Turn:
         """The turn that answers a message: what was said before it, as far as it fits."""
-        said = await self._history.context(row.session_id, row.message_id, self._rules.history)
+        budget = self._rules.context_tokens
+        said = await self._history.context(
+            row.session_id, row.message_id, self._rules.history, budget * BYTES_PER_TOKEN
+        )
         prompts = [Prompt(message.role, message.content) for message in said]
         if self._rules.system_prompt:
             prompts.insert(0, Prompt("system", self._rules.system_prompt))
-        return Turn(self._model, trim(prompts, self._rules.context_tokens))
+        return Turn(self._model, trim(prompts, budget))
 
     async def announce(self, row: TurnRow, mirror: Mirror) -> None:
         """Shows the message to the session's other devices and the turn to all of them."""

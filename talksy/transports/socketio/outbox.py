@@ -38,6 +38,7 @@ class Queue(asyncio.Queue[Packet | None]):
     def __init__(self) -> None:
         super().__init__()
         self._given = 0
+        self._telling = False
         self.bytes = 0
         self.taken: Callable[[], None] | None = None
 
@@ -61,9 +62,15 @@ class Queue(asyncio.Queue[Packet | None]):
         item = super()._get()
         if item is not None:
             self.bytes -= _length(item)
-            if self.bytes == 0 and self.taken is not None:
-                asyncio.get_running_loop().call_soon(self.taken)
+            if not self._telling:
+                self._telling = True
+                asyncio.get_running_loop().call_soon(self._tell)
         return item
+
+    def _tell(self) -> None:
+        self._telling = False
+        if self.taken is not None:
+            self.taken()
 
 
 def _length(packet: Packet) -> int:

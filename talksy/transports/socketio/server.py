@@ -228,7 +228,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if timer := self._timers.pop(eio_sid, None):
             timer.cancel()
         if socket := self.eio.sockets.get(eio_sid):
-            # Ends a poll that waits, and the WebSocket's writer; behind the CLOSE, which comes next.
+            # Ends a waiting poll and the WebSocket's writer, behind the CLOSE that comes next.
             asyncio.get_running_loop().call_soon(socket.queue.put_nowait, None)
         await super()._handle_eio_disconnect(eio_sid, reason)
         self._binary_packet.pop(eio_sid, None)
