@@ -212,8 +212,6 @@ class Dialogue:
                 self._read(turn, name, data)
             case "conversation_history" if self._history and not self._history.done():
                 self._history.set_result(data)
-            case "message_added":
-                self._notice(f"from another device: {data['content']}")
             case "server_draining":
                 self._notice("the server is about to stop")
             case "error" if turn and data.get("turnId") == turn.id:

@@ -4,8 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
+import structlog
+
 from talksy.database.rows import TurnRow
 from talksy.events import Chunk, Ending, Event, Reason, Started
+
+log = structlog.get_logger(__name__)
 
 EVENT_BYTES = 200
 """About what an event takes in memory beside its text."""
@@ -71,7 +75,12 @@ class Mirror:
 
     def _call(self) -> None:
         for reader in list(self.readers):
-            reader.wake()
+            try:
+                reader.wake()
+            except Exception:
+                # Neither the turn nor its other readers must suffer from one of them.
+                log.exception("reader_failed", turn_id=self.turn_id)
+                reader.close()
 
 
 class Reader:

@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from talksy.state.base import Clock, Verdict
 
@@ -46,11 +47,9 @@ class _Log:
 
     def leaves(self, cost: int) -> int:
         """When the oldest ``cost`` of what is held has left, on the window's clock."""
-        for at, taken in self.hits:
-            cost -= taken
-            if cost <= 0:
-                return at + self.window_ms
-        raise ValueError("less is held")
+        sums = accumulate(taken for _, taken in self.hits)
+        moments = (at for (at, _), left in zip(self.hits, sums, strict=True) if left >= cost)
+        return next(moments) + self.window_ms
 
 
 class MemoryWindows:

@@ -1,8 +1,8 @@
 """python-socketio's server, held to our limits and opened to our door.
 
-What is leaned on beyond the library's public API: the hooks ``_handle_connect``, ``_handle_event``,
-``_handle_eio_connect``, ``_handle_eio_message`` and ``_handle_eio_disconnect`` of its server, and
-``create_queue``, ``sockets`` and ``_async`` of Engine.IO's.
+Leaned on beyond the library's public API: its server's hooks ``_handle_connect``,
+``_handle_event``, ``_handle_ack``, ``_handle_eio_connect``, ``_handle_eio_message``,
+``_handle_eio_disconnect`` and ``_send_packet``.
 """
 
 import asyncio
@@ -11,30 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-import engineio
 import socketio
 import structlog
 from aiohttp import web
-from engineio.async_drivers.aiohttp import WebSocket, translate_request
-from engineio.exceptions import EngineIOError
-from engineio.payload import Payload
 from socketio.exceptions import ConnectionRefusedError as Refused
-from socketio.packet import BINARY_ACK, BINARY_EVENT, CONNECT, EVENT, Packet
+from socketio.packet import BINARY_ACK, BINARY_EVENT, DISCONNECT, EVENT, Packet
 
-from talksy.errors import InternalError, OriginDenied, TalksyError, ValidationError
+from talksy.errors import InternalError, TalksyError, ValidationError
 from talksy.gateway import Gateway, Hello
 from talksy.ids import new_id
 from talksy.transports.address import Network, client_address
-from talksy.transports.origin import origin_allowed
-from talksy.transports.rest.headers import request_id
-from talksy.transports.rest.problems import problem
 from talksy.transports.socketio import json
 from talksy.transports.socketio.desk import Desk, hello
-from talksy.transports.socketio.outbox import Outbox, Queue
+from talksy.transports.socketio.engine import Engine
+from talksy.transports.socketio.outbox import Outbox
 
 log = structlog.get_logger(__name__)
 
 ROOT = "/"
+PACKET_TYPES = frozenset("0123456")
 ABORT_SECONDS = 5.0
 """How long a socket that was closed may take to go by itself."""
 
@@ -53,62 +48,6 @@ class Limits:
     """How long its full queue may stay untouched."""
 
 
-class Driver(WebSocket):  # type: ignore[misc]
-    """Engine.IO's WebSocket over aiohttp, without deflate: that takes 90 KB a connection."""
-
-    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
-        request: web.Request = environ["aiohttp.request"]
-        self._sock = web.WebSocketResponse(
-            max_msg_size=self.server.max_http_buffer_size, compress=False
-        )
-        await self._sock.prepare(request)
-        # The handler is a method of the socket this connection belongs to, or upgrades.
-        self.handler.__self__.wire = request.transport
-        await self.handler(self)
-        return self._sock
-
-
-class _Body:
-    """A request's body, read whole: aiohttp's ``read(n)`` gives what has come so far."""
-
-    def __init__(self, request: web.Request) -> None:
-        self._content = request.content
-
-    async def read(self, length: int) -> bytes:
-        try:
-            return await self._content.readexactly(length)
-        except asyncio.IncompleteReadError:
-            raise EngineIOError("the body ended early") from None
-
-
-def _environ(request: web.Request) -> dict[str, Any]:
-    return {**translate_request(request), "wsgi.input": _Body(request)}
-
-
-class Engine(engineio.AsyncServer):  # type: ignore[misc]
-    """Engine.IO with our queue, our driver and our check of origins."""
-
-    _async: dict[str, Any]
-
-    def __init__(self, *, origins: Sequence[str], **options: Any) -> None:
-        # The app's own middleware answers browsers; without origins the library leaves it to it.
-        super().__init__(cors_allowed_origins=[], **options)
-        self._async = {**self._async, "websocket": Driver, "translate_request": _environ}
-        self._origins = tuple(origins)
-
-    async def handle_request(self, request: web.Request) -> web.StreamResponse:
-        """Serves polling and upgrades, for pages of the allowed origins."""
-        origin = request.headers.get("Origin")
-        if not origin_allowed(self._origins, origin, request.host):
-            log.info("origin_denied", origin=origin)
-            return problem(OriginDenied(), request_id(request))
-        answer: web.StreamResponse = await super().handle_request(request)
-        return answer
-
-    def create_queue(self, *_: Any, **__: Any) -> Queue:
-        return Queue()
-
-
 class Strict(Packet):  # type: ignore[misc]
     """A Socket.IO packet that is refused where it is not well formed."""
 
@@ -117,6 +56,8 @@ class Strict(Packet):  # type: ignore[misc]
     def decode(self, encoded_packet: Any) -> int:
         if not isinstance(encoded_packet, str):
             raise ValueError("binary data that no packet announced")  # noqa: TRY004
+        if encoded_packet[:1] not in PACKET_TYPES:
+            raise ValueError("no such packet type")
         count = int(super().decode(encoded_packet) or 0)
         if count > self.attachments_allowed:
             raise ValueError(f"{count} attachments, {self.attachments_allowed} are allowed")
@@ -127,8 +68,6 @@ class Strict(Packet):  # type: ignore[misc]
             isinstance(self.data, list) and self.data and isinstance(self.data[0], str)
         ):
             raise ValueError("an event is a list that begins with its name")
-        if self.packet_type == CONNECT and not isinstance(self.data, dict | None):
-            raise ValueError("auth must be an object")
         return count
 
 
@@ -156,8 +95,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             ping_timeout=self._limits.ping_timeout,
             http_compression=False,
         )
-        # Per process: a client that was offline sends in one payload what it has gathered.
-        Payload.max_decode_packets = 1_000
         self._gateway = gateway
         self._trusted = tuple(trusted_proxies)
         self._desks: dict[str, Desk] = {}
@@ -239,7 +176,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if socket is None:
             return
         if final:
-            await self._send_packet(eio_sid, self.packet_class(1, namespace=ROOT))
+            await self._send_packet(eio_sid, self.packet_class(DISCONNECT, namespace=ROOT))
         await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
         await asyncio.sleep(ABORT_SECONDS)
         self.eio.sockets.pop(eio_sid, None)
@@ -269,6 +206,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     # ---- events
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        desk = self._desks.get(eio_sid)
         try:
             if eio_sid in self._binary_packet and not isinstance(data, bytes):
                 raise ValueError("text where an attachment was announced")
@@ -277,7 +215,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self._binary_packet.pop(eio_sid, None)
             fault = str(error) if type(error) is ValueError else "malformed"
             log.info("bad_packet", error=type(error).__name__)
-            desk = self._desks.get(eio_sid)
             if desk is None:
                 self._spawn(self._hang_up(eio_sid))
             else:
@@ -290,11 +227,16 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         id: int | None,  # noqa: A002 - the library's name
         data: list[Any],
     ) -> None:
+        if namespace not in {None, ROOT}:
+            raise ValueError(f"this socket is not connected to {namespace}")
         desk = self._desks.get(eio_sid)
-        if desk is None or namespace not in {None, ROOT}:
-            await super()._handle_event(eio_sid, namespace, id, data)
-        else:
-            await desk.receive(data[0], data[1:], id)
+        if desk is None:
+            log.warning("event_before_connect")
+            return
+        await desk.receive(data[0], data[1:], id)
+
+    async def _handle_ack(self, *_: Any) -> None:
+        raise ValueError("nothing was sent that asks for an acknowledgement")
 
 
 def _greeting(request: web.Request, auth: Any) -> Hello:

@@ -1,0 +1,105 @@
+"""Engine.IO as we run it: our queue, our driver, our check of origins.
+
+Leaned on beyond the library's public API: ``create_queue``, ``sockets`` and ``_async``.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import engineio
+import structlog
+from aiohttp import web
+from engineio.async_drivers.aiohttp import WebSocket, translate_request
+from engineio.exceptions import EngineIOError
+from engineio.payload import Payload
+
+from talksy.errors import OriginDenied, PayloadTooLarge
+from talksy.transports.origin import origin_allowed
+from talksy.transports.rest.headers import request_id
+from talksy.transports.rest.problems import problem
+from talksy.transports.socketio.outbox import Queue
+
+log = structlog.get_logger(__name__)
+
+# Per process: a client that was offline sends in one payload what it has gathered.
+Payload.max_decode_packets = 1_000
+
+CLIENT_TYPES = frozenset("1345")
+"""What a client may send over a WebSocket: close, pong, message, upgrade; and a probe."""
+PROBE = "2probe"
+MALFORMED = "4?"
+"""A message that no Socket.IO packet is: it stands for a frame that no Engine.IO packet is."""
+
+
+class Driver(WebSocket):  # type: ignore[misc]
+    """Engine.IO's WebSocket over aiohttp, without deflate: that takes 90 KB a connection."""
+
+    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+        request: web.Request = environ["aiohttp.request"]
+        self._sock = web.WebSocketResponse(
+            max_msg_size=self.server.max_http_buffer_size, compress=False
+        )
+        await self._sock.prepare(request)
+        # The handler is a method of the socket this connection belongs to, or upgrades.
+        self.handler.__self__.wire = request.transport
+        await self.handler(self)
+        return self._sock
+
+    async def wait(self) -> str | bytes:
+        """The next frame; one that is no Engine.IO packet as a message that is refused."""
+        data: str | bytes = await super().wait()
+        known = not isinstance(data, str) or data[:1] in CLIENT_TYPES or data == PROBE
+        return data if known else MALFORMED
+
+
+class _Body:
+    """A request's body, read whole: aiohttp's ``read(n)`` gives what has come so far."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._content = request.content
+
+    async def read(self, length: int) -> bytes:
+        try:
+            body = await self._content.readexactly(length)
+            # The library logs what it cannot read and answers "OK"; this way it says so and closes.
+            Payload(encoded_payload=body.decode())
+        except (asyncio.IncompleteReadError, ValueError, IndexError) as error:
+            raise EngineIOError("not an Engine.IO payload") from error
+        return body
+
+
+def _environ(request: web.Request) -> dict[str, Any]:
+    return {**translate_request(request), "wsgi.input": _Body(request)}
+
+
+class Engine(engineio.AsyncServer):  # type: ignore[misc]
+    """Engine.IO with our queue, our driver and our check of origins."""
+
+    _async: dict[str, Any]
+
+    def __init__(self, *, origins: Sequence[str], **options: Any) -> None:
+        # The app's own middleware answers browsers; without origins the library leaves it to it.
+        super().__init__(cors_allowed_origins=[], **options)
+        self._async = {**self._async, "websocket": Driver, "translate_request": _environ}
+        self._origins = tuple(origins)
+
+    async def handle_request(self, request: web.Request) -> web.StreamResponse:
+        """Serves polling and upgrades, for pages of the allowed origins."""
+        origin = request.headers.get("Origin")
+        if not origin_allowed(self._origins, origin, request.host):
+            log.info("origin_denied", origin=origin)
+            return problem(OriginDenied(), request_id(request))
+        if (request.content_length or 0) > self.max_http_buffer_size:
+            too_large = PayloadTooLarge(f"a payload may have {self.max_http_buffer_size} bytes")
+            return problem(too_large, request_id(request))
+        answer: web.StreamResponse = await super().handle_request(request)
+        return answer
+
+    async def disconnect(self, sid: str | None = None) -> None:
+        """Closes a socket without waiting for its client to read what lies in its queue."""
+        if socket := self.sockets.pop(sid, None):
+            await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+
+    def create_queue(self, *_: Any, **__: Any) -> Queue:
+        return Queue()
