@@ -1,6 +1,7 @@
 """Engine.IO as we run it: our queue, our driver, our check of origins.
 
-Leaned on beyond the library's public API: ``create_queue``, ``sockets`` and ``_async``.
+Leaned on beyond the library's public API: ``create_queue``, ``sockets``,
+``_async`` and ``_log_error_once``.
 """
 
 import asyncio
@@ -100,6 +101,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Closes a socket without waiting for its client to read what lies in its queue."""
         if socket := self.sockets.pop(sid, None):
             await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+
+    def _log_error_once(self, message: str, _key: str) -> None:
+        # A client's mistake, which the client is told, is no error of ours.
+        log.info("bad_request", reason=message)
 
     def create_queue(self, *_: Any, **__: Any) -> Queue:
         return Queue()

@@ -6,6 +6,7 @@ Leaned on beyond the library's public API: its server's hooks ``_handle_connect`
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             ping_interval=self._limits.ping_interval,
             ping_timeout=self._limits.ping_timeout,
             http_compression=False,
+            # Handed in, since the library gives a logger of its own a handler of its own.
+            logger=logging.getLogger("socketio"),
+            engineio_logger=logging.getLogger("engineio"),
         )
         self._gateway = gateway
         self._trusted = tuple(trusted_proxies)
