@@ -1,8 +1,8 @@
 """A real ``talksy serve`` process to test against, as anybody would start it.
 
-    async with running_server(RATE_LIMIT_MAX_REQUESTS=3) as server:
-        … server.url …
-    # it was told to stop, ended cleanly, and logged no error
+async with running_server(RATE_LIMIT_MAX_REQUESTS=3) as server:
+    … server.url …
+# it was told to stop, ended cleanly, and logged no error
 """
 
 import asyncio
@@ -31,6 +31,7 @@ DEFAULTS: Mapping[str, object] = {
     "AUTH_REGISTER_PER_MINUTE": 1_000,
     "AUTH_LOGIN_PER_MINUTE": 1_000,
     "MAX_SOCKETS_PER_ADDRESS": 1_000,
+    "SHUTDOWN_TIMEOUT_MS": 1_000,
 }
 """What a test may overrule by name. The limits are out of the way of tests that are not about
 them."""
@@ -53,10 +54,12 @@ class Server:
     noise: list[str] = field(default_factory=list)
     """Output that is no JSON line, such as a traceback at start."""
     _news: threading.Condition = field(default_factory=threading.Condition)
+    stopping: bool = False
     _closed: bool = False
 
     def terminate(self) -> None:
-        """SIGTERM: it drains, then ends."""
+        """SIGTERM: it drains, then ends. A second one ends it at once."""
+        self.stopping = True
         self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -134,7 +137,8 @@ async def running_server(
             server.url = str((await server.logged("listening", START_SECONDS))["url"])
             yield server
             if process.poll() is None:
-                server.terminate()
+                if not server.stopping:
+                    server.terminate()
                 assert await server.ended() == 0, (server.log[-20:], server.noise)
             await asyncio.to_thread(reader.join)
             assert not server.noise, "".join(server.noise)

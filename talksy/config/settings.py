@@ -61,7 +61,7 @@ class Settings(BaseModel):
     talksy_env: f.Environment = Field(
         "development", validation_alias=AliasChoices("TALKSY_ENV", "NODE_ENV")
     )
-    host: str = "127.0.0.1"
+    host: str = "localhost"
     port: int = Field(3000, ge=0, le=65_535)
     cors_origin: f.Origins
     trusted_proxies: f.Networks = ()

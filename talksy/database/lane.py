@@ -257,6 +257,17 @@ class Lane:
             )
             return [row.turn_id for row in rows]
 
+    async def mine(self, session_id: str) -> TurnRow | None:
+        """The turn that runs in a session in this node's name."""
+        query = select(turns).where(
+            turns.c.session_id == session_id,
+            turns.c.status == "running",
+            turns.c.owner == self._owner,
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return turn_row(row) if row else None
+
     async def orphans(self) -> Sequence[TurnRow]:
         """Turns that run in the name of another node."""
         async with self._database.read() as connection:

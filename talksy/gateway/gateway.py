@@ -306,8 +306,9 @@ class Gateway:
     async def end(self, connection: Connection) -> SessionRow:
         """Ends the session for all its devices, and what runs in it."""
         session = self._living(connection)
-        await self._turns.end(session.id)
+        # First, so that nothing more is said in it while what runs is cancelled.
         row = await self._sessions.end(session)
+        await self._turns.end(session.id)
         for other in self._registry.of(session.id):
             if other is not connection:
                 other.outlet.tell(SessionOver(session.id, "ended"))

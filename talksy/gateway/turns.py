@@ -1,5 +1,6 @@
 """Messages in, turns out: what the door does about the conversation itself."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -19,6 +20,10 @@ from talksy.journal import Journal, Mirror, Reader
 from talksy.messages import Message, Prompt
 
 log = structlog.get_logger(__name__)
+
+BEGIN_SECONDS = 0.01
+BEGIN_LOOKS = 100
+"""A turn that was stored begins within so many looks, unless something is badly wrong."""
 
 
 class Turns:
@@ -145,26 +150,37 @@ class Turns:
     async def cancel(self, session_id: str, turn_id: str | None) -> tuple[str, str]:
         """Ends a turn, the running one unless it is named, and returns its id and final status.
 
-        Raises ``TurnNotFound``.
+        Without a running one it is the newest. Raises ``TurnNotFound``.
         """
         if turn_id is None:
             running = self._journal.of(session_id)
             turn_id = running[0].turn_id if running else None
-        if turn_id is not None:
-            if self._journal.mirror(turn_id) is None:
-                dropped = await self._lane.drop(session_id, turn_id, self._clock())
-                if dropped is not None:
-                    await self._journal.dropped(dropped)
-                    return dropped.id, dropped.status
-            mirror = self._journal.mirror(turn_id)  # it may have begun meanwhile
-            if mirror is not None and mirror.session_id == session_id:
-                ending = await self._journal.stop(turn_id, "cancelled") or mirror.end
-                if ending is not None:
-                    return turn_id, ending.reason
-        row = await self._lane.find(session_id, turn_id)
-        if row is None:
-            raise TurnNotFound
-        return row.id, row.status
+        for _ in range(BEGIN_LOOKS):
+            status = await self._cancel(session_id, turn_id) if turn_id is not None else None
+            if turn_id is not None and status is not None:
+                return turn_id, status
+            row = await self._lane.find(session_id, turn_id)
+            if row is None:
+                raise TurnNotFound
+            if row.status != "running":
+                return row.id, row.status
+            # Stored, and about to begin here.
+            turn_id = row.id
+            await asyncio.sleep(BEGIN_SECONDS)
+        raise Overloaded
+
+    async def _cancel(self, session_id: str, turn_id: str) -> str | None:
+        """Ends a turn that waits or runs here; None for any other."""
+        if self._journal.mirror(turn_id) is None:
+            dropped = await self._lane.drop(session_id, turn_id, self._clock())
+            if dropped is not None:
+                await self._journal.dropped(dropped)
+                return dropped.status
+        mirror = self._journal.mirror(turn_id)  # it may have begun meanwhile
+        if mirror is None or mirror.session_id != session_id:
+            return None
+        ending = await self._journal.stop(turn_id, "cancelled") or mirror.end
+        return ending.reason if ending is not None else None
 
     async def end(self, session_id: str) -> None:
         """Cancels what waits and what runs in a session."""

@@ -219,6 +219,8 @@ class Journal:
                 if not finished.won:
                     now = await self._lane.find(row.session_id, row.id)
                     ending = ending_of(now) if now is not None else ending
+                    # It may have been ours all the same, and only its answer lost.
+                    finished = replace(finished, next=await self._stray(row.session_id))
                 break
             except Exception as error:  # noqa: BLE001 - an ending is not given up
                 log.warning("ending_waits", error=type(error).__name__, turn_id=row.id)
@@ -230,6 +232,11 @@ class Journal:
             self._end(run, ending)
         del self._runs[row.id]
         return finished
+
+    async def _stray(self, session_id: str) -> TurnRow | None:
+        """A turn that the lane has started for this node, and that does not run here."""
+        row = await self._lane.mine(session_id)
+        return row if row is not None and row.id not in self._mirrors else None
 
     def _end(self, run: Run, ending: Ending) -> None:
         self._ended_at[run.row.id] = asyncio.get_running_loop().time()

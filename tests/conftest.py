@@ -1,0 +1,69 @@
+"""What every test must leave behind: no task, no unheard failure, no loop that stood still."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+BUSY_SECONDS = 1.0
+"""A callback may not compute longer than this. It is the thread's own time, so that a machine under
+load fails no test."""
+STILL_SECONDS = 3.0
+"""Nor may it wait longer than this without letting the loop go on."""
+GRACE_SECONDS = 0.5
+"""How long tasks that were told to end may take to do so."""
+
+_blocked: list[str] = []
+_run = asyncio.Handle._run
+
+
+def _timed(handle: asyncio.Handle) -> None:
+    began, worked = time.monotonic(), time.thread_time()
+    _run(handle)
+    worked, took = time.thread_time() - worked, time.monotonic() - began
+    if worked > BUSY_SECONDS or took > STILL_SECONDS:
+        _blocked.append(
+            f"{handle} held the loop for {took:.1f} s, {worked:.1f} s of them computing"
+        )
+
+
+# The loop's debug mode tells as much, and slows everything down to do so.
+asyncio.Handle._run = _timed  # type: ignore[method-assign, assignment]
+
+
+@pytest.fixture(autouse=True)
+def loop_goes_on() -> Iterator[None]:
+    """Fails a test in which a callback blocked the loop."""
+    _blocked.clear()
+    yield
+    if _blocked:
+        pytest.fail("\n".join(_blocked), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> None:
+    """Applies ``clean_loop`` to the tests that have a loop."""
+    if request.node.get_closest_marker("asyncio") is not None:
+        request.getfixturevalue("clean_loop")
+
+
+@pytest.fixture
+async def clean_loop() -> AsyncIterator[None]:
+    """Fails a test that leaves tasks, or a failure that nobody awaited."""
+    loop = asyncio.get_running_loop()
+    before, unheard = asyncio.all_tasks(), list[dict[str, Any]]()
+    loop.set_exception_handler(lambda _loop, context: unheard.append(context))
+    yield
+    mine = asyncio.current_task()
+    if tasks := asyncio.all_tasks() - before - {mine}:
+        await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    left = [task for task in tasks if not task.done()]
+    told = [f"left running: {task!r}" for task in left]
+    for task in left:
+        task.cancel()
+    loop.set_exception_handler(None)
+    told += [f"unheard: {context['message']} {context.get('exception')!r}" for context in unheard]
+    if told:
+        pytest.fail("\n".join(told), pytrace=False)

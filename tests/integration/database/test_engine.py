@@ -1,0 +1,156 @@
+"""The connection: transactions, what SQLite is told, and a database that is away."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from talksy.database import Database, InUse
+from talksy.database.engine import engine_url, only_server
+from talksy.errors import Overloaded, TalksyError
+from tests.integration.database.opened import locked
+from tests.integration.database.rows import Story
+
+ADD = text("INSERT INTO users VALUES (:id, 'x', :id, 'h', 1)")
+
+
+async def users(database: Database) -> list[str]:
+    async with database.read() as connection:
+        return [row.id for row in await connection.execute(text("SELECT id FROM users"))]
+
+
+async def test_a_write_is_kept_when_its_block_ends(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(ADD, {"id": "a"})
+    assert await users(database) == ["a"]
+
+
+async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
+    async def fail() -> None:
+        async with database.write() as connection:
+            await connection.execute(ADD, {"id": "a"})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await users(database) == []
+
+
+async def test_a_fault_of_ours_is_not_taken_for_a_database_that_is_away(
+    database: Database,
+) -> None:
+    async with database.write() as connection:
+        await connection.execute(ADD, {"id": "a"})
+    with pytest.raises(IntegrityError):
+        async with database.write() as connection:
+            await connection.execute(ADD, {"id": "a"})
+
+
+async def test_a_read_is_one_consistent_view(database: Database) -> None:
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM users"))).scalar_one() == 0
+        async with database.write() as other:
+            await other.execute(ADD, {"id": "a"})
+        again = (await connection.execute(text("SELECT count(*) FROM users"))).scalar_one()
+    assert again == (0 if str(connection.dialect.name) == "sqlite" else 1)
+
+
+async def test_parallel_writes_all_succeed(database: Database) -> None:
+    async def add(number: int) -> None:
+        async with database.write() as connection:
+            await connection.execute(ADD, {"id": f"u{number}"})
+
+    await asyncio.gather(*map(add, range(30)))
+    assert len(await users(database)) == 30
+
+
+async def test_sqlite_keeps_a_log_obeys_foreign_keys_and_survives_a_power_cut(file: Path) -> None:
+    async with (
+        Database.open(f"sqlite:///{file}") as database,
+        database.read() as connection,
+    ):
+        names = ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
+        found = [(await connection.execute(text(f"PRAGMA {name}"))).scalar_one() for name in names]
+    assert found == ["wal", 1, 2, 5_000]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_locked_database_is_told_as_overloaded_and_serves_reads(
+    database: Database, file: Path
+) -> None:
+    async with locked(file):
+        with pytest.raises(Overloaded) as caught:
+            async with database.write():
+                pass
+        assert await users(database) == []
+    assert caught.value.retry_after == 1
+    async with database.write() as connection:
+        await connection.execute(ADD, {"id": "a"})
+
+
+async def test_a_database_that_went_away_does_not_answer(tmp_path: Path, template: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(template, home / "talksy.db")
+    async with Database.open(f"sqlite:///{home}/talksy.db", upgrade=False) as database:
+        shutil.rmtree(home)
+        with pytest.raises(TalksyError):
+            await database.ping()
+
+
+async def test_no_error_brings_what_people_wrote(database: Database) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        async with database.write() as connection:
+            await connection.execute(ADD, [{"id": "a secret"}, {"id": "a secret"}])
+    assert "a secret" not in str(caught.value)
+
+
+async def test_one_server_has_the_embedded_database(file: Path) -> None:
+    url = f"sqlite:///{file}"
+    async with Database.open(url, exclusive=True):
+        with pytest.raises(InUse, match="stop it first"):
+            async with Database.open(url, exclusive=True):
+                pass
+        async with Database.open(url) as tool:
+            await tool.ping()
+    async with Database.open(url, exclusive=True) as next_one:
+        await next_one.ping()
+
+
+async def test_another_process_cannot_serve_from_it_either(file: Path) -> None:
+    script = (
+        "import sys\n"
+        "from talksy.database.engine import *\n"
+        "with only_server(engine_url(sys.argv[1])): pass\n"
+    )
+    with only_server(engine_url(f"sqlite:///{file}")):
+        other = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", script, f"sqlite:///{file}"],
+            capture_output=True,
+            check=False,
+        )
+    assert b"InUse" in other.stderr
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "postgresql://db.example/talksy"])
+def test_where_no_file_is_shared_nothing_is_held(url: str) -> None:
+    with only_server(engine_url(url)), only_server(engine_url(url)):
+        pass
+
+
+def test_plain_urls_get_their_driver() -> None:
+    assert engine_url("sqlite:///a.db").drivername == "sqlite+aiosqlite"
+    assert engine_url("postgresql://u@h/d").drivername == "postgresql+asyncpg"
+    assert engine_url("sqlite+aiosqlite:///a.db").drivername == "sqlite+aiosqlite"
+
+
+async def test_text_comes_back_as_it_went(story: Story) -> None:
+    said = "naïve ☕ 👩‍👩‍👧 '\"; DROP TABLE messages; --\n\t\u0000 end"
+    await story.say("m1", text=said)
+    assert await story.texts() == [said]

@@ -1,0 +1,250 @@
+"""Sessions that live, come back and end."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from talksy.database import Database
+from talksy.database.rows import SessionRow
+from talksy.database.sessions import SessionRows
+from talksy.errors import Overloaded, SessionExpired, SessionLimit, SessionNotFound
+from talksy.sessions import Life, Session, Sessions
+from tests.integration.database.opened import locked
+from tests.unit.auth.clock import Clock
+
+LIFE = Life(idle_ms=900_000, grace_ms=300_000, age_ms=86_400_000, per_user=2, per_node=3)
+
+
+class House:
+    """A node's sessions, and a second one's on the same rows."""
+
+    def __init__(self, database: Database) -> None:
+        self.clock = Clock()
+        self.rows = SessionRows(database)
+        self.sessions = self.node()
+
+    def node(self) -> Sessions:
+        return Sessions(self.rows, LIFE, self.clock)
+
+    async def joined(self, user_id: str = "ada") -> Session:
+        session = await self.sessions.create(user_id)
+        self.sessions.join(session)
+        return session
+
+    async def row(self, session: Session) -> SessionRow:
+        row = await self.rows.find(session.id)
+        assert row is not None
+        return row
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    return House(database)
+
+
+async def test_a_session_nobody_joined_lives_its_grace(house: House) -> None:
+    session = await house.sessions.create("ada")
+    assert session.expires_at == house.clock.now + LIFE.grace_ms
+    assert (await house.row(session)).expires_at == session.expires_at
+
+
+async def test_a_session_lives_from_its_last_activity(house: House) -> None:
+    session = await house.joined()
+    house.clock.now += LIFE.idle_ms - 1
+    assert house.sessions.lives(session)
+    house.sessions.touch(session)
+    house.clock.now += LIFE.idle_ms - 1
+    assert house.sessions.lives(session)
+    house.clock.now += 1
+    assert not house.sessions.lives(session)
+    assert session.why == "idle"
+
+
+async def test_no_session_is_older_than_it_may_be(house: House) -> None:
+    session = await house.joined()
+    house.clock.now += LIFE.age_ms - 1
+    house.sessions.touch(session)
+    assert house.sessions.lives(session)
+    house.clock.now += 1
+    assert not house.sessions.lives(session)
+    assert session.why == "age"
+
+
+async def test_the_grace_begins_when_the_last_socket_has_gone(house: House) -> None:
+    session = await house.joined()
+    house.sessions.join(session)
+    house.sessions.part(session)
+    assert session.left_at is None
+    house.clock.now += 1_000
+    house.sessions.part(session)
+    assert session.expires_at == house.clock.now + LIFE.grace_ms
+    house.clock.now += LIFE.grace_ms - 1
+    house.sessions.join(session)
+    assert session.expires_at == house.clock.now + LIFE.idle_ms
+
+
+async def test_who_comes_back_in_time_gets_the_same_session(house: House) -> None:
+    session = await house.joined()
+    house.sessions.part(session)
+    house.clock.now += LIFE.grace_ms - 1
+    assert await house.sessions.restore("ada", session.id) is session
+
+
+async def test_a_session_comes_back_after_a_restart(house: House) -> None:
+    session = await house.joined()
+    next_node = house.node()
+    await next_node.start()
+    restored = await next_node.restore("ada", session.id)
+    assert (restored.id, restored.user_id) == (session.id, "ada")
+    assert restored.expires_at == house.clock.now + LIFE.grace_ms
+    house.clock.now += LIFE.grace_ms
+    assert not next_node.lives(restored)
+
+
+async def test_devices_that_come_back_at_once_share_a_session(house: House) -> None:
+    session = await house.joined()
+    next_node = house.node()
+    restored = await asyncio.gather(*(next_node.restore("ada", session.id) for _ in range(4)))
+    assert len({id(item) for item in restored}) == 1
+
+
+@pytest.mark.parametrize("reopen", [False, True])
+async def test_somebody_elses_session_is_an_unknown_one(house: House, reopen: bool) -> None:
+    session = await house.joined()
+    with pytest.raises(SessionNotFound) as theirs:
+        await house.sessions.restore("eve", session.id, reopen=reopen)
+    with pytest.raises(SessionNotFound) as unknown:
+        await house.sessions.restore("eve", "ses_unknown", reopen=reopen)
+    assert str(theirs.value) == str(unknown.value)
+    house.clock.now += LIFE.age_ms
+    with pytest.raises(SessionNotFound):
+        await house.sessions.restore("eve", session.id, reopen=reopen)
+
+
+async def test_after_its_time_a_session_comes_back_only_when_asked_to(house: House) -> None:
+    session = await house.joined()
+    house.clock.now += LIFE.idle_ms
+    with pytest.raises(SessionExpired):
+        await house.sessions.restore("ada", session.id)
+    reopened = await house.sessions.restore("ada", session.id, reopen=True)
+    assert reopened.id == session.id
+    assert house.sessions.lives(reopened)
+    assert not house.sessions.lives(session), "who held the old one must be told"
+
+
+async def test_a_session_that_was_ended_can_be_reopened(house: House) -> None:
+    session = await house.joined()
+    house.clock.now += 5_000
+    ended = await house.sessions.end(session)
+    assert (ended.ended_at, ended.duration_seconds) == (house.clock.now, 5)
+    with pytest.raises(SessionExpired):
+        await house.sessions.restore("ada", session.id)
+    house.clock.now += 60_000
+    reopened = await house.sessions.restore("ada", session.id, reopen=True)
+    house.clock.now += 2_000
+    assert (await house.sessions.end(reopened)).duration_seconds == 7
+
+
+async def test_a_live_session_is_not_reopened_but_shared(house: House) -> None:
+    session = await house.joined()
+    assert await house.sessions.restore("ada", session.id, reopen=True) is session
+    assert (await house.row(session)).opened_at == house.clock.now
+
+
+async def test_of_devices_that_reopen_at_once_each_gets_the_same_session(house: House) -> None:
+    session = await house.joined()
+    house.clock.now += LIFE.idle_ms
+    reopened = await asyncio.gather(
+        *(house.sessions.restore("ada", session.id, reopen=True) for _ in range(4))
+    )
+    assert len({id(item) for item in reopened}) == 1
+    assert house.sessions.lives(reopened[0])
+    assert (await house.row(session)).duration_seconds == LIFE.idle_ms // 1000
+
+
+async def test_ending_twice_tells_the_same(house: House) -> None:
+    session = await house.joined()
+    first = await house.sessions.end(session)
+    house.clock.now += 9_000
+    assert await house.sessions.end(session) == first
+
+
+async def test_a_session_without_a_row_cannot_be_ended(house: House) -> None:
+    session = await house.joined()
+    async with house.rows._database.write() as connection:
+        await connection.execute(text("DELETE FROM sessions"))
+    with pytest.raises(SessionNotFound):
+        await house.sessions.end(session)
+
+
+async def test_a_user_has_so_many_sessions_and_a_node_has(house: House) -> None:
+    results = await asyncio.gather(
+        *(house.sessions.create("ada") for _ in range(4)), return_exceptions=True
+    )
+    assert sum(isinstance(result, SessionLimit) for result in results) == 2
+    await house.sessions.create("bob")
+    with pytest.raises(SessionLimit, match="this server"):
+        await house.sessions.create("cid")
+    house.clock.now += LIFE.grace_ms
+    await house.sessions.create("cid")
+
+
+async def test_a_session_reopened_counts_as_a_new_one(house: House) -> None:
+    session = await house.joined()
+    await house.sessions.end(session)
+    await house.joined()
+    await house.joined()
+    with pytest.raises(SessionLimit, match="this account"):
+        await house.sessions.restore("ada", session.id, reopen=True)
+
+
+async def test_the_sweep_stores_activity_and_ends_what_is_over(house: House) -> None:
+    idle, busy = await house.joined("ada"), await house.joined("bob")
+    house.clock.now += LIFE.idle_ms - 1
+    house.sessions.touch(busy)
+    assert await house.sessions.sweep() == []
+    assert (await house.row(busy)).expires_at == busy.expires_at
+    house.clock.now += 4_000
+    assert await house.sessions.sweep() == [idle]
+    row = await house.row(idle)
+    assert (row.ended_at, row.duration_seconds) == (idle.expires_at, LIFE.idle_ms // 1000)
+    assert await house.sessions.sweep() == []
+    assert house.sessions.lives(busy)
+
+
+async def test_what_a_dead_process_left_is_ended_when_its_time_ran_out(house: House) -> None:
+    session = await house.joined()
+    house.clock.now += 36_000_000
+    next_node = house.node()
+    await next_node.start()
+    assert await next_node.sweep() == [], "nobody here knew it"
+    assert (await house.row(session)).duration_seconds == LIFE.grace_ms // 1000
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_activity_that_could_not_be_stored_is_stored_by_the_next_sweep(
+    house: House, file: Path
+) -> None:
+    session = await house.joined()
+    await house.sessions.sweep()
+    house.clock.now += 60_000
+    house.sessions.touch(session)
+    async with locked(file):
+        with pytest.raises(Overloaded):
+            await house.sessions.sweep()
+    await house.sessions.sweep()
+    assert (await house.row(session)).last_active_at == house.clock.now
+
+
+async def test_a_session_that_came_alive_again_before_its_row_knew_is_not_ended(
+    house: House,
+) -> None:
+    session = await house.joined()
+    # Its row still says that it is about to end.
+    await house.rows.touch([(session.id, 0, house.clock.now)])
+    session.changed = False
+    assert await house.sessions.sweep() == []
+    assert house.sessions.lives(session)
+    assert (await house.row(session)).ended_at is None

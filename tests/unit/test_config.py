@@ -1,0 +1,403 @@
+"""Settings: where they come from, what they take, and what stops the start."""
+
+import multiprocessing
+import stat
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from talksy.config import Settings, SettingsError
+from talksy.config.secret import kept_secret, weakness
+
+SECRET = "Vq3-0h2Kx9_dPzT7uWcRb5mYfJgLsNaE8ioQ"
+PRODUCTION = {
+    "TALKSY_ENV": "production",
+    "JWT_SECRET": SECRET,
+    "CORS_ORIGIN": "https://app.example.com",
+    "OPENAI_API_KEY": "sk-1",
+}
+
+
+def load(**variables: str) -> Settings:
+    return Settings.load({"JWT_SECRET": SECRET, **variables}, None)
+
+
+def faults(**variables: str) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        load(**variables)
+    return caught.value.faults
+
+
+# ---- where they come from
+
+
+def test_defaults_serve_without_any_variable() -> None:
+    settings = load()
+    assert (settings.talksy_env, settings.port, settings.provider) == ("development", 3000, "mock")
+    assert settings.database_url == "sqlite:///data/talksy.db"
+    assert settings.cors_origin == ("*",)
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"PORT=4000\nexport HOST='::1' # a remark\nJWT_SECRET={SECRET}\n")
+    settings = Settings.load({"PORT": "5000"}, file)
+    assert (settings.host, settings.port) == ("::1", 5000)
+
+
+def test_a_dollar_in_the_file_is_a_dollar(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("JWT_SECRET=ab${HOME}cd\n")
+    assert Settings.load({}, file).jwt_secret[0].get_secret_value() == "ab${HOME}cd"
+
+
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PORT=4000\nHOST=\n")
+    settings = Settings.load({"JWT_SECRET": SECRET, "PORT": " "}, file)
+    assert (settings.host, settings.port) == ("127.0.0.1", 4000)
+
+
+def test_the_process_own_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET", SECRET)
+    monkeypatch.setenv("PORT", "4321")
+    assert Settings.load(env_file=None).port == 4321
+
+
+def test_a_file_that_is_not_there_is_no_fault(tmp_path: Path) -> None:
+    assert Settings.load({"JWT_SECRET": SECRET}, tmp_path / ".env").port == 3000
+
+
+def test_a_line_of_the_file_that_is_none_is_named_without_its_text(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"JWT_SECRET={SECRET}\nPORT='unclosed\n")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({}, file)
+    assert caught.value.faults == (f"{file} line 2 is not NAME=value",)
+
+
+def test_a_file_in_another_encoding_is_a_fault(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes("SYSTEM_PROMPT=Grüße".encode("latin-1"))
+    with pytest.raises(SettingsError, match="UTF-8"):
+        Settings.load({"JWT_SECRET": SECRET}, file)
+
+
+def test_unknown_variables_are_none_of_our_business() -> None:
+    assert load(REDIS_URL="redis://localhost", PATH="/bin").port == 3000
+
+
+def test_node_env_is_understood_and_talksy_env_goes_before_it() -> None:
+    assert load(NODE_ENV="test").talksy_env == "test"
+    both = load(NODE_ENV="production", TALKSY_ENV="Development")
+    assert both.talksy_env == "development"
+    assert both.ai_mock_directives
+
+
+def test_settings_are_frozen() -> None:
+    settings = load()
+    with pytest.raises(ValidationError):
+        settings.port = 1
+
+
+# ---- what they take
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("15m", 900), ("7d", 604_800), ("3600s", 3600), ("1h", 3600), ("90", 90), ("2 W", 1_209_600)],
+)
+def test_a_duration_has_a_unit_or_is_in_seconds(text: str, seconds: int) -> None:
+    assert load(JWT_ACCESS_EXPIRY=text).jwt_access_expiry == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-5m", "1.5h", "15 minutes", "9999d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    (fault,) = faults(JWT_REFRESH_EXPIRY=text)
+    assert (
+        fault == f"JWT_REFRESH_EXPIRY={text} is not a time from 1s to 366d, such as 15m, 12h or 7d"
+    )
+
+
+def test_origins_are_a_list_and_read_as_browsers_write_them() -> None:
+    text = "https://App.Example.com:443, http://localhost:5173/,http://[::1]:80"
+    assert load(CORS_ORIGIN=text).cors_origin == (
+        "https://app.example.com",
+        "http://localhost:5173",
+        "http://[::1]",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["example.com", "https://a.example/path", "https://", "ftp://a.example", "https://a.example?b",
+     "https://u:p@a.example", "https://a.example:port", "*,https://a.example"],
+)  # fmt: skip
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    (fault,) = faults(CORS_ORIGIN=text)
+    assert fault.startswith(f"CORS_ORIGIN={text} ")
+
+
+def test_trusted_proxies_are_networks_or_single_addresses() -> None:
+    settings = load(TRUSTED_PROXIES="10.0.0.0/8, 192.168.1.7,2001:db8::/32")
+    assert settings.trusted_proxies == tuple(
+        map(ip_network, ("10.0.0.0/8", "192.168.1.7/32", "2001:db8::/32"))
+    )
+    assert "is not a list of networks" in faults(TRUSTED_PROXIES="10.0.0.1/8")[0]
+
+
+def test_the_system_prompt_is_a_text() -> None:
+    assert load(SYSTEM_PROMPT="Answer yes/no.").system_prompt == "Answer yes/no."
+    assert load(SYSTEM_PROMPT="Be brief. " * 1000).system_prompt.startswith("Be brief.")
+    assert "Talksy" in load().system_prompt
+
+
+def test_the_system_prompt_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "prompt with blank.txt"
+    file.write_text("Sei kurz. Grüße!\n", encoding="utf-8")
+    assert load(SYSTEM_PROMPT=str(file)).system_prompt == "Sei kurz. Grüße!"
+
+
+@pytest.mark.parametrize("text", ["prompts/none", "none.txt", "none.md"])
+def test_a_prompt_file_that_is_missing_is_a_fault_and_no_prompt(text: str) -> None:
+    assert faults(SYSTEM_PROMPT=text) == (
+        "SYSTEM_PROMPT looks like a file's name, but there is no such file",
+    )
+
+
+def test_a_prompt_file_that_is_not_utf_8_is_a_fault(tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes(b"\xff\xff")
+    assert faults(SYSTEM_PROMPT=str(file)) == (
+        "SYSTEM_PROMPT names a file that cannot be read: it is not UTF-8",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("WARN", "warning"), ("log", "info"), ("verbose", "debug"), ("error",) * 2]
+)
+def test_log_levels_of_the_nestjs_version_are_understood(text: str, level: str) -> None:
+    assert load(LOG_LEVEL=text).log_level == level
+
+
+def test_log_lines_are_json_where_no_terminal_is() -> None:
+    assert load().log_format == "json"
+    assert load(LOG_FORMAT="text").log_format == "text"
+
+
+def test_the_data_folder_carries_the_database() -> None:
+    home = Path("~/talksy").expanduser()
+    settings = load(DATA_DIR="~/talksy")
+    assert settings.data_dir == home
+    assert settings.database_url == f"sqlite:///{home}/talksy.db"
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("postgresql://user:hush@host/talksy", "is not supported yet"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+    ],
+)
+def test_a_database_that_cannot_serve_is_refused_without_its_password(url: str, what: str) -> None:
+    (fault,) = faults(DATABASE_URL=url)
+    assert fault.startswith(f"DATABASE_URL {what}")
+    assert "hush" not in fault
+
+
+def test_one_or_two_secrets_are_taken() -> None:
+    settings = load(JWT_SECRET=f"{SECRET}, older")
+    assert [secret.get_secret_value() for secret in settings.jwt_secret] == [SECRET, "older"]
+    assert faults(JWT_SECRET="a,b,c") == (
+        "JWT_SECRET has more than two secrets: the first signs, the other still verifies",
+    )
+
+
+# ---- the provider
+
+
+def test_a_key_alone_chooses_openai() -> None:
+    assert load(OPENAI_API_KEY="sk-1").provider == "openai"
+    assert load(OPENAI_API_KEY="sk-1", AI_PROVIDER="MOCK").provider == "mock"
+
+
+def test_openai_needs_a_key_or_a_server_of_ones_own() -> None:
+    assert "needs OPENAI_API_KEY" in faults(AI_PROVIDER="openai")[0]
+    local = load(AI_PROVIDER="openai", OPENAI_BASE_URL="http://localhost:8000/v1/")
+    assert (local.provider, local.openai_base_url) == ("openai", "http://localhost:8000/v1")
+
+
+@pytest.mark.parametrize("text", ["localhost:8000", "ftp://host", "http://", "http://host?a=b"])
+def test_a_base_url_must_be_one(text: str) -> None:
+    assert faults(OPENAI_BASE_URL=text) == (
+        "OPENAI_BASE_URL is not a URL such as http://localhost:8000/v1",
+    )
+
+
+def test_the_key_of_an_example_is_refused() -> None:
+    assert "is the one of an example" in faults(OPENAI_API_KEY="your_openai_api_key_here")[0]
+
+
+# ---- production
+
+
+def test_production_with_everything_said_starts() -> None:
+    settings = Settings.load(PRODUCTION, None)
+    assert settings.provider == "openai"
+    assert not settings.ai_mock_directives
+
+
+def test_production_lists_all_that_is_missing() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({"NODE_ENV": "production"}, None)
+    names = [fault.split()[0] for fault in caught.value.faults]
+    assert names == ["CORS_ORIGIN", "AI_PROVIDER", "JWT_SECRET"]
+    assert all(fault in str(caught.value) for fault in caught.value.faults)
+
+
+def test_production_refuses_any_origin() -> None:
+    (fault,) = faults(**{**PRODUCTION, "CORS_ORIGIN": "*"})
+    assert fault.startswith("CORS_ORIGIN=* must name the pages that may connect in production")
+
+
+def test_production_runs_on_the_mock_model_only_if_told_to() -> None:
+    without = {**PRODUCTION, "OPENAI_API_KEY": ""}
+    assert "AI_PROVIDER is missing" in faults(**without)[0]
+    told = load(**without, AI_PROVIDER="mock", AI_MOCK_DIRECTIVES="1")
+    assert (told.provider, told.ai_mock_directives) == ("mock", True)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["too-short", "your-secret-key-change-in-production", "dev-secret-change-in-production-1234567",
+     "please-CHANGE_ME-please-CHANGE_ME-123", "a" * 40, "abab" * 10,
+     "0123456789-super-secret-0123456"],
+)  # fmt: skip
+def test_production_refuses_a_weak_secret_and_does_not_repeat_it(secret: str) -> None:
+    (fault,) = faults(**{**PRODUCTION, "JWT_SECRET": f"{SECRET},{secret}"})
+    assert fault.startswith("JWT_SECRET ")
+    assert "openssl rand" in fault
+    assert secret not in fault
+
+
+@pytest.mark.parametrize("secret", [SECRET, "0f" * 4 + "91a7c3e85b2d64" * 4, "é" * 8 + SECRET[:20]])
+def test_a_random_secret_is_strong(secret: str) -> None:
+    assert weakness(secret) is None
+
+
+# ---- faults
+
+
+def test_every_fault_is_listed_at_once_with_what_is_right() -> None:
+    assert faults(
+        TALKSY_ENV="prod",
+        PORT="abc",
+        LOG_LEVEL="loud",
+        DATABASE_MIGRATE="maybe",
+        OPENAI_TEMPERATURE="nan",
+        AI_PROVIDER="groq",
+        BCRYPT_ROUNDS="99",
+        MAX_BODY_BYTES="1.5",
+    ) == (
+        "TALKSY_ENV=prod is not one of development, production, test",
+        "PORT=abc is not a whole number from 0 to 65535",
+        "LOG_LEVEL=loud is not one of debug, info, warning, error, critical",
+        "DATABASE_MIGRATE=maybe is not true or false",
+        "OPENAI_TEMPERATURE=nan is not a number from 0 to 2",
+        "AI_PROVIDER=groq is not one of openai, mock",
+        "BCRYPT_ROUNDS=99 is not a whole number from 4 to 15",
+        "MAX_BODY_BYTES=1.5 is not a whole number from 1000 to 100000000",
+    )
+
+
+def test_a_fault_names_the_variable_that_was_used() -> None:
+    assert faults(NODE_ENV="staging")[0].startswith("NODE_ENV=staging is not one of")
+
+
+def test_a_long_wrong_value_is_cut() -> None:
+    (fault,) = faults(PORT="9" * 5000)
+    assert len(fault) < 200
+
+
+def test_secrets_are_neither_shown_nor_dragged_along_by_the_error() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(JWT_SECRET="hush1,hush2,hush3", OPENAI_BASE_URL="hush4", PORT="x")
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_settings_show_no_secret() -> None:
+    shown = repr(
+        load(OPENAI_API_KEY="sk-hush", SYSTEM_PROMPT="hush", DATABASE_URL="sqlite:///hush")
+    )
+    assert "hush" not in shown
+    assert SECRET not in shown
+    assert "port=3000" in shown
+
+
+# ---- the secret that is kept
+
+
+def test_a_missing_secret_is_made_once_and_kept_to_its_owner(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "data"
+    first = Settings.load({"DATA_DIR": str(folder)}, None)
+    again = Settings.load({"DATA_DIR": str(folder)}, None)
+    assert first.jwt_secret == again.jwt_secret
+    assert weakness(first.jwt_secret[0].get_secret_value()) is None
+    assert stat.S_IMODE((folder / "jwt_secret").stat().st_mode) == 0o600
+    assert [path.name for path in folder.iterdir()] == ["jwt_secret"]
+
+
+def test_the_settings_of_production_leave_nothing_in_the_data_folder(tmp_path: Path) -> None:
+    Settings.load({**PRODUCTION, "DATA_DIR": str(tmp_path)}, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _make(folder: Path, barrier: Any, found: Any) -> None:
+    barrier.wait()
+    found.put(kept_secret(folder))
+
+
+def test_two_starts_at_once_agree_on_one_secret(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    barrier, found = spawn.Barrier(2), spawn.SimpleQueue()
+    starts = [spawn.Process(target=_make, args=(tmp_path, barrier, found)) for _ in range(2)]
+    for start in starts:
+        start.start()
+    secrets = {found.get() for _ in starts}
+    for start in starts:
+        start.join()
+    assert len(secrets) == 1
+
+
+def test_a_secret_made_meanwhile_by_another_start_is_the_one(tmp_path: Path) -> None:
+    from talksy.config.secret import _make as make
+
+    path = tmp_path / "jwt_secret"
+    make(path)
+    kept = path.read_text()
+    make(path)
+    assert path.read_text() == kept
+
+
+def test_a_data_folder_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="JWT_SECRET is not set and cannot be kept") as caught:
+        Settings.load({"DATA_DIR": str(tmp_path / "file" / "data")}, None)
+    assert "set DATA_DIR" in caught.value.faults[0]
+
+
+def test_a_kept_secret_that_was_spoilt_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "jwt_secret").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match="too short: delete it"):
+        Settings.load({"DATA_DIR": str(tmp_path)}, None)
+
+
+def test_other_users_cannot_read_a_new_data_folder(tmp_path: Path) -> None:
+    kept_secret(tmp_path / "data")
+    assert not (tmp_path / "data").stat().st_mode & 0o077

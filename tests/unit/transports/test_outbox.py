@@ -1,0 +1,296 @@
+"""A slow client loses nothing and hurts nobody; one that does not read at all is hung up on."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from engineio.packet import Packet
+from structlog.testing import capture_logs
+
+from talksy.errors import SlowConsumer, Unauthenticated
+from talksy.events import Chunk, Draining, Ending, Event
+from talksy.journal import Mirror, Reader
+from talksy.journal.mirror import opened
+from talksy.transports.socketio.outbox import (
+    HARD_LIMIT,
+    HIGH_WATER,
+    PAYLOAD_PACKETS,
+    Outbox,
+    Queue,
+)
+from tests.unit.journal.turns import turn
+
+SIZE = 1_000
+"""Characters of a chunk."""
+PLENTY = 3 * HIGH_WATER // SIZE
+"""Chunks that are more than the queue takes."""
+
+
+@dataclass
+class Socket:
+    """A connection's queue, and whether it was hung up on."""
+
+    patience: float = 60.0
+    hung_up: list[bool] = field(default_factory=list)
+    hang_ups: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.queue = Queue()
+        self.outbox = Outbox(self.queue, self._hang_up, patience=self.patience)
+
+    def _hang_up(self, final: bool) -> None:
+        self.hung_up.append(final)
+        self.hang_ups.set()
+
+    async def poll(self) -> list[str]:
+        """What Engine.IO takes at once, encoded."""
+        packets = [await self.queue.get()]
+        with suppress(asyncio.QueueEmpty):
+            while True:
+                packets.append(self.queue.get_nowait())
+        return [packet.data for packet in packets if packet is not None]
+
+    async def raw(self) -> list[str]:
+        """What is queued now, encoded."""
+        count = self.queue.qsize()
+        got: list[str] = []
+        while len(got) < count:
+            got += await self.poll()
+        return got
+
+    async def take(self) -> list[Any]:
+        """The same as ``[name, payload]``, acks without a name."""
+        return [orjson.loads(data.lstrip("23")) for data in await self.raw()]
+
+    async def take_all(self) -> list[Any]:
+        """What the client gets when it takes until nothing comes."""
+        got: list[Any] = []
+        while more := await self.take():
+            got += more
+            await asyncio.sleep(0)
+        return got
+
+
+@pytest.fixture
+async def socket() -> Socket:
+    """Connected, and open."""
+    made = Socket()
+    made.outbox.open()
+    return made
+
+
+def read(socket: Socket, mirror: Mirror, after: int = -1) -> Reader:
+    reader = Reader(mirror, after, socket.outbox.wake)
+    socket.outbox.attach(reader)
+    return reader
+
+
+def speak(mirror: Mirror, count: int, text: str = "x" * SIZE) -> None:
+    for index in range(count):
+        mirror.append(Chunk(text, index))
+
+
+def seqs(got: list[Any]) -> list[int]:
+    return [payload["seq"] for _, payload in got]
+
+
+async def test_what_is_told_leaves_in_order(socket: Socket) -> None:
+    socket.outbox.tell(Draining(1))
+    socket.outbox.ack(7, {"ok": True})
+    socket.outbox.event("session_info", {"a": "ä"})
+    assert await socket.raw() == [
+        '2["server_draining",{"reconnectAfterMs":1}]',
+        '37[{"ok":true}]',
+        '2["session_info",{"a":"ä"}]',
+    ]
+
+
+async def test_what_is_told_before_the_client_is_in_waits() -> None:
+    socket = Socket()
+    mirror = opened(turn())
+    socket.outbox.tell(Draining(1))
+    read(socket, mirror)
+    speak(mirror, 1)
+    assert socket.queue.empty()
+    socket.outbox.open()
+    assert [name for name, _ in await socket.take()] == [
+        "server_draining",
+        "stream_start",
+        "stream_chunk",
+    ]
+
+
+async def test_a_turn_is_sent_as_it_comes(socket: Socket) -> None:
+    mirror = opened(turn())
+    read(socket, mirror)
+    assert seqs(await socket.take()) == [0]
+    speak(mirror, 2)
+    assert seqs(await socket.take()) == [1, 2]
+    mirror.finish(Ending("completed", ""))
+    assert seqs(await socket.take()) == [3]
+    assert not mirror.readers
+
+
+async def test_a_turn_that_has_ended_is_sent_at_once(socket: Socket) -> None:
+    mirror = opened(turn())
+    mirror.finish(Ending("completed", ""))
+    read(socket, mirror)
+    assert seqs(await socket.take()) == [0, 1]
+    assert socket.outbox._readers == {}
+
+
+async def test_past_the_high_water_a_reader_waits_and_loses_nothing(socket: Socket) -> None:
+    mirror = opened(turn())
+    reader = read(socket, mirror)
+    speak(mirror, PLENTY)
+    mirror.finish(Ending("completed", ""))
+    assert HIGH_WATER < socket.queue.bytes < HIGH_WATER + 2 * SIZE
+    assert reader.after < PLENTY - 1
+    assert seqs(await socket.take_all()) == list(range(PLENTY + 2))
+    assert not mirror.readers
+    assert socket.hung_up == []
+
+
+async def test_a_slow_client_does_not_slow_another() -> None:
+    slow, quick = Socket(), Socket()
+    mirror = opened(turn())
+    for socket in (slow, quick):
+        socket.outbox.open()
+        read(socket, mirror)
+    got = []
+    for index in range(PLENTY):
+        mirror.append(Chunk("x" * SIZE, index))
+        got += await quick.take()
+        await asyncio.sleep(0)
+    assert seqs(got) == list(range(PLENTY + 1))
+    assert slow.queue.bytes < HIGH_WATER + 2 * SIZE
+
+
+async def test_several_turns_share_the_queue(socket: Socket) -> None:
+    mirrors = [opened(turn(id=f"trn_{number}")) for number in range(3)]
+    for mirror in mirrors:
+        speak(mirror, PLENTY)
+        mirror.finish(Ending("completed", ""))
+        read(socket, mirror)
+    got = await socket.take_all()
+    for mirror in mirrors:
+        own = [entry for entry in got if entry[1]["turnId"] == mirror.turn_id]
+        assert seqs(own) == list(range(PLENTY + 2))
+
+
+async def test_acks_are_not_held_back_by_a_full_queue(socket: Socket) -> None:
+    mirror = opened(turn())
+    read(socket, mirror)
+    speak(mirror, PLENTY)
+    before = socket.queue.qsize()
+    socket.outbox.ack(1, {"ok": True})
+    assert socket.queue.qsize() == before + 1
+
+
+async def test_past_the_hard_limit_the_socket_is_closed_and_may_come_back(
+    socket: Socket,
+) -> None:
+    while not socket.hung_up:
+        socket.outbox.event("conversation_history", "x" * 100_000)
+    assert socket.queue.bytes < HARD_LIMIT + 200_000
+    assert socket.hung_up == [False]
+    name, payload = (await socket.take())[-1]
+    assert (name, payload["code"]) == ("error", SlowConsumer.code)
+    socket.outbox.event("conversation_history", [])
+    assert socket.queue.empty(), "nothing follows"
+
+
+async def test_a_client_that_leaves_its_full_queue_untouched_is_closed() -> None:
+    socket = Socket(patience=0.01)
+    socket.outbox.open()
+    mirror = opened(turn())
+    read(socket, mirror)
+    speak(mirror, PLENTY)
+    async with asyncio.timeout(5):
+        await socket.hang_ups.wait()
+    assert socket.hung_up == [False]
+    assert (await socket.take())[-1][1]["code"] == "SLOW_CONSUMER"
+
+
+async def test_a_client_that_takes_only_a_part_at_a_time_is_waited_for(socket: Socket) -> None:
+    mirror = opened(turn())
+    read(socket, mirror)
+    speak(mirror, PLENTY)
+    timer = socket.outbox._waiting
+    assert timer is not None
+    taken = await socket.poll()
+    await asyncio.sleep(0)
+    assert len(taken) == PAYLOAD_PACKETS
+    assert timer.cancelled()
+    assert socket.outbox._waiting is not None, "the next wait has begun"
+    assert socket.queue.bytes > HIGH_WATER, "there was room for more"
+
+
+async def test_a_poll_takes_no_more_packets_than_clients_read(socket: Socket) -> None:
+    for number in range(PAYLOAD_PACKETS + 3):
+        socket.outbox.ack(number, None)
+    assert [len(await socket.poll()) for _ in range(2)] == [PAYLOAD_PACKETS, 3]
+
+
+async def test_one_event_may_be_as_long_as_it_must(socket: Socket) -> None:
+    socket.outbox.event("conversation_history", "x" * 2 * HARD_LIMIT)
+    assert socket.hung_up == []
+    socket.outbox.event("session_info", {})
+    assert socket.hung_up == [False]
+
+
+async def test_a_reader_that_explodes_closes_the_socket_and_not_the_turn() -> None:
+    exploding, other = Socket(), Socket()
+    mirror = opened(turn())
+    for socket in (exploding, other):
+        socket.outbox.open()
+        read(socket, mirror)
+    await other.take()
+    # What no JSON can carry, and no adapter of ours gives.
+    with capture_logs() as logs:
+        event: Event = Chunk(object(), 0)  # type: ignore[arg-type]
+        exploding.outbox.wake()
+        mirror.events.append(event)
+        exploding.outbox.wake()
+    assert [line["event"] for line in logs] == ["outbox_failed"]
+    assert exploding.hung_up == [False]
+    mirror.events.pop()
+    speak(mirror, 1)
+    mirror.finish(Ending("completed", ""))
+    assert seqs(await other.take()) == [1, 2]
+
+
+async def test_closing_tells_why_once_and_whether_coming_back_helps(socket: Socket) -> None:
+    socket.outbox.close(Unauthenticated("revoked"))
+    socket.outbox.close(SlowConsumer())
+    socket.outbox.tell(Draining(1))
+    assert await socket.take() == [["error", {"code": "UNAUTHENTICATED", "message": "revoked"}]]
+    assert socket.hung_up == [True]
+
+
+async def test_a_socket_that_has_gone_is_sent_nothing(socket: Socket) -> None:
+    mirror = opened(turn())
+    read(socket, mirror)
+    speak(mirror, PLENTY)
+    timer = socket.outbox._waiting
+    socket.outbox.shut()
+    assert timer is not None
+    assert timer.cancelled()
+    await socket.take()
+    socket.outbox.wake()
+    socket.outbox.tell(Draining(1))
+    await asyncio.sleep(0)
+    assert socket.queue.empty()
+
+
+async def test_the_end_of_the_queue_weighs_nothing() -> None:
+    queue = Queue()
+    queue.put_nowait(None)
+    queue.put_nowait(Packet(2, data=None))
+    assert queue.bytes == 64
+    assert await queue.get() is None
+    await queue.get()
+    assert queue.bytes == 0

@@ -1,0 +1,150 @@
+"""Words as clients read them: the names and fields of the contract."""
+
+import pytest
+
+from talksy.events import (
+    Active,
+    Chunk,
+    Draining,
+    Ending,
+    Fault,
+    Limited,
+    MessageAdded,
+    Notice,
+    SessionCreated,
+    SessionOver,
+    SessionRestored,
+    Started,
+)
+from talksy.journal import Mirror
+from talksy.messages import Message, Usage
+from talksy.transports import wire
+from tests.unit.journal.turns import turn
+
+NOW = 1_700_000_000_000
+SAID = Message("msg_1", "user", "hi", NOW, "trn_1")
+CUT = Message("msg_2", "assistant", "hel", NOW, "trn_1", interrupted=True)
+
+
+def test_times_are_iso_in_utc_with_milliseconds() -> None:
+    assert wire.iso(NOW) == "2023-11-14T22:13:20.000Z"
+    assert wire.iso(NOW + 7) == "2023-11-14T22:13:20.007Z"
+
+
+def test_a_message() -> None:
+    assert wire.message(SAID) == {
+        "id": "msg_1",
+        "role": "user",
+        "content": "hi",
+        "timestamp": NOW,
+        "turnId": "trn_1",
+    }
+    assert wire.message(CUT)["interrupted"] is True
+
+
+def test_a_streamed_turn() -> None:
+    mirror = Mirror(turn())
+    assert wire.numbered(mirror, 0, Started("msg_1")) == (
+        "stream_start",
+        {"sessionId": "ses_1", "turnId": "trn_1", "messageId": "msg_1", "seq": 0},
+    )
+    assert wire.numbered(mirror, 1, Chunk("hel", 0)) == (
+        "stream_chunk",
+        {"content": "hel", "index": 0, "turnId": "trn_1", "seq": 1},
+    )
+    ending = Ending("completed", None, chunks=1, provider="p", model="m")
+    assert wire.numbered(mirror, 2, ending) == (
+        "stream_end",
+        {
+            "sessionId": "ses_1",
+            "turnId": "trn_1",
+            "seq": 2,
+            "reason": "completed",
+            "chunks": 1,
+            "provider": "p",
+            "model": "m",
+        },
+    )
+
+
+def test_an_ending_tells_what_it_knows() -> None:
+    ending = Ending(
+        "failed", "hel", 1, "p", "m", Usage(3, 4), {"code": "X", "message": "y"}, True, NOW
+    )
+    _, payload = wire.numbered(Mirror(turn()), 2, ending)
+    assert payload["text"] == "hel"
+    assert payload["error"] == {"code": "X", "message": "y"}
+    assert payload["usage"] == {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}
+    assert payload["degraded"] is True
+
+
+@pytest.mark.parametrize("text", ["hello", "", None])
+def test_a_plain_turn(text: str | None) -> None:
+    mirror = Mirror(turn(streamed=False))
+    ending = Ending("completed", text, provider="p", model="m", ended_at=NOW)
+    assert wire.numbered(mirror, 0, ending) == (
+        "assistant_response",
+        {
+            "turnId": "trn_1",
+            "seq": 0,
+            "reason": "completed",
+            "provider": "p",
+            "model": "m",
+            "text": text or "",
+            "timestamp": NOW,
+            "messageId": "msg_1",
+        },
+    )
+
+
+ISO = "2023-11-14T22:13:20.000Z"
+NOTICES = [
+    (SessionCreated("ses_1", NOW), "SESSION_CREATED", {"sessionId": "ses_1", "expiresAt": ISO}),
+    (
+        SessionCreated("ses_1", NOW, "expired"),
+        "SESSION_CREATED",
+        {"sessionId": "ses_1", "expiresAt": ISO, "restoreFailed": "expired"},
+    ),
+    (
+        SessionRestored("ses_1", NOW, [SAID], [Active("trn_1", 4)]),
+        "SESSION_RESTORED",
+        {
+            "sessionId": "ses_1",
+            "expiresAt": ISO,
+            "history": [wire.message(SAID)],
+            "activeTurns": [{"turnId": "trn_1", "lastSeq": 4}],
+        },
+    ),
+    (
+        SessionOver("ses_1", "idle"),
+        "session_expired",
+        {"sessionId": "ses_1", "reason": "idle"},
+    ),
+    (MessageAdded(SAID), "message_added", wire.message(SAID)),
+    (
+        Limited(10, 2, NOW),
+        "rate_limit",
+        {"remaining": 2, "resetAt": ISO, "limit": 10},
+    ),
+    (
+        Limited(10, 0, NOW, retry_after=1.2),
+        "rate_limit",
+        {"remaining": 0, "resetAt": ISO, "limit": 10, "retryAfter": 2},
+    ),
+    (
+        Limited(10, 0, NOW, retry_after=0.0),
+        "rate_limit",
+        {"remaining": 0, "resetAt": ISO, "limit": 10, "retryAfter": 1},
+    ),
+    (Draining(250), "server_draining", {"reconnectAfterMs": 250}),
+    (Fault({"code": "X", "message": "y"}), "error", {"code": "X", "message": "y"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("notice", "name", "payload"), NOTICES, ids=[name for _, name, _ in NOTICES]
+)
+def test_what_happens_beside_the_turns(
+    notice: Notice, name: str, payload: dict[str, object]
+) -> None:
+    assert wire.notice(notice) == (name, payload)
