@@ -323,7 +323,7 @@ async def test_logins_of_an_address_are_limited(wary: Server) -> None:
 
 async def test_a_body_over_the_limit_is_a_413(wary: Server) -> None:
     async with aiohttp.ClientSession(wary.url) as http:
-        answer, body = await post(http, "/auth/login", json=credentials("x" * 2_000))
+        answer, body = await post(http, "/auth/refresh", json={"refreshToken": "x" * 2_000})
 
     check_problem(answer, body, 413, "PAYLOAD_TOO_LARGE")
 

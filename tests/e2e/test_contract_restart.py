@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from tests.e2e.accounts import Account
 from tests.e2e.client import check_turn, tokens
@@ -35,7 +34,7 @@ async def test_a_server_that_is_told_to_stop_lets_turns_end(door: Door) -> None:
 async def test_turns_that_take_too_long_get_their_ending_before_the_deadline(
     door: Door, tmp_path: Path
 ) -> None:
-    async with running_server(DATA_DIR=tmp_path, SHUTDOWN_TIMEOUT_MS=700) as server:
+    async with running_server(DATA_DIR=tmp_path, SHUTDOWN_TIMEOUT_MS=400) as server:
         account = await Account.register(server.url)
         client = await door.at(server.url).open(account)
         session = (await client.session())["sessionId"]
@@ -54,11 +53,11 @@ async def test_turns_that_take_too_long_get_their_ending_before_the_deadline(
 
 
 async def test_a_message_that_waits_when_the_server_stops_is_answered_by_the_next(
-    door: Door, tmp_path: Path
+    websocket_door: Door, tmp_path: Path
 ) -> None:
-    async with running_server(DATA_DIR=tmp_path, SHUTDOWN_TIMEOUT_MS=500) as server:
+    async with running_server(DATA_DIR=tmp_path, SHUTDOWN_TIMEOUT_MS=300) as server:
         account = await Account.register(server.url)
-        client = await door.at(server.url).open(account)
+        client = await websocket_door.at(server.url).open(account)
         session = (await client.session())["sessionId"]
         await client.say("/mock hang_after=1")
         waiting = (await client.say("/mock tokens=3"))["turnId"]
@@ -67,7 +66,7 @@ async def test_a_message_that_waits_when_the_server_stops_is_answered_by_the_nex
 
     async with running_server(DATA_DIR=tmp_path) as server:
         resume = [{"turnId": waiting, "after": -1}]
-        back = await door.at(server.url).open(account, sessionId=session, resume=resume)
+        back = await websocket_door.at(server.url).open(account, sessionId=session, resume=resume)
         end = await back.ending(waiting)
     assert end["reason"] == "completed"
     assert end.get("text", tokens(3)) == tokens(3)
@@ -121,7 +120,7 @@ async def test_an_idle_server_stops_without_waiting_for_its_sockets(door: Door) 
 # ---------------------------------------------------------------------------- a crash
 
 LONG = "/mock tokens=2000 delay_ms=10 chars=100"
-ENOUGH = 180
+ENOUGH = 150
 """Events after which, at 10 ms each, more than a second's worth has been written down."""
 
 
@@ -137,9 +136,8 @@ class Crash:
     last: int
 
 
-@pytest.fixture
-async def crash(tmp_path: Path, door: Door) -> Crash:
-    """A server killed with one turn running and one waiting."""
+async def crashed(tmp_path: Path, door: Door) -> Crash:
+    """Kills a server with one turn running and one waiting."""
     async with running_server(DATA_DIR=tmp_path) as server:
         account = await Account.register(server.url)
         client = await door.at(server.url).open(account)
@@ -154,7 +152,8 @@ async def crash(tmp_path: Path, door: Door) -> Crash:
     return Crash(tmp_path, account, session, turn_id, waiting, last)
 
 
-async def test_after_a_crash_nothing_that_was_kept_is_lost(crash: Crash, door: Door) -> None:
+async def test_after_a_crash_nothing_that_was_kept_is_lost(tmp_path: Path, door: Door) -> None:
+    crash = await crashed(tmp_path, door)
     async with running_server(DATA_DIR=crash.data_dir) as server:
         resume = [
             {"turnId": crash.turn_id, "after": crash.last},
@@ -179,10 +178,11 @@ async def test_after_a_crash_nothing_that_was_kept_is_lost(crash: Crash, door: D
 
 
 async def test_after_a_crash_a_dead_turn_is_resumed_and_its_message_tried_again(
-    crash: Crash, door: Door
+    tmp_path: Path, websocket_door: Door
 ) -> None:
+    crash = await crashed(tmp_path, websocket_door)
     async with running_server(DATA_DIR=crash.data_dir) as server:
-        client = await door.at(server.url).open(crash.account, sessionId=crash.session)
+        client = await websocket_door.at(server.url).open(crash.account, sessionId=crash.session)
         resumed = await client.call("resume", {"turnId": crash.turn_id, "after": crash.last})
         end = await client.ending(crash.turn_id)
         cancelled = await client.call("cancel", {"turnId": crash.turn_id})

@@ -58,7 +58,7 @@ def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("PORT=4000\nHOST=\n")
     settings = Settings.load({"JWT_SECRET": SECRET, "PORT": " "}, file)
-    assert (settings.host, settings.port) == ("127.0.0.1", 4000)
+    assert (settings.host, settings.port) == ("localhost", 4000)
 
 
 def test_the_process_own_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

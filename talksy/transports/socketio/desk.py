@@ -64,9 +64,14 @@ def hello(auth: Any, *, bearer: str | None, session_id: str | None) -> Hello:
 
 def _ours(error: Exception) -> InternalError:
     """A fault of ours: the client gets a number, the log the exception under it."""
-    told = InternalError(new_id("req"))
+    told = InternalError(_request_id())
     log.error("event_failed", request_id=told.request_id, exc_info=error)
     return told
+
+
+def _request_id() -> str:
+    """The number of the event that is being served, the same as in its log lines."""
+    return str(structlog.contextvars.get_contextvars().get("request_id") or new_id("req"))
 
 
 class Desk:
@@ -97,6 +102,13 @@ class Desk:
 
     async def receive(self, name: str, arguments: Sequence[Any], number: int | None) -> None:
         """Serves an event and acknowledges it under ``number``, where the client asked for it."""
+        session = self._connection.session
+        with structlog.contextvars.bound_contextvars(
+            request_id=new_id("req"), session_id=session.id if session else None
+        ):
+            await self._receive(name, arguments, number)
+
+    async def _receive(self, name: str, arguments: Sequence[Any], number: int | None) -> None:
         then: Callable[[], None] | None = None
         try:
             reply = await self._serve(name, arguments)
@@ -113,7 +125,7 @@ class Desk:
 
     def refuse(self, error: TalksyError, number: int | None = None) -> None:
         """Tells of a failure, by the ack where there is one."""
-        request_id = getattr(error, "request_id", None) or new_id("req")
+        request_id = _request_id()
         payload = error_payload(error, requestId=request_id)
         if number is not None:
             self._outbox.ack(number, {"ok": False, "error": payload})

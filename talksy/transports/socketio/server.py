@@ -114,10 +114,15 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
+        self._expect(eio_sid)
+
+    def _expect(self, eio_sid: str) -> None:
+        """Gives a socket its time to join the namespace: without it, it may not stay."""
         loop = asyncio.get_running_loop()
         self._timers[eio_sid] = loop.call_later(self._limits.connect, self._late, eio_sid)
 
     def _late(self, eio_sid: str) -> None:
+        del self._timers[eio_sid]
         log.info("handshake_timeout")
         self._spawn(self._hang_up(eio_sid))
 
@@ -127,7 +132,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             return
         await super()._handle_connect(eio_sid, namespace, data)
         desk = self._desks.get(eio_sid)
-        if desk is not None and namespace in {None, ROOT}:
+        if desk is None or namespace not in {None, ROOT}:
+            return
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None or socket.closed:
+            # It went while it was let in, when nobody could be told.
+            del self._desks[eio_sid]
+            desk.close()
+        else:
             await desk.open()
 
     async def _enter(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
@@ -161,9 +173,13 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     # ---- going
 
     async def _exit(self, sid: str, _reason: str) -> None:
-        desk = self._desks.pop(self.manager.eio_sid_from_sid(sid, ROOT), None)
+        eio_sid = self.manager.eio_sid_from_sid(sid, ROOT)
+        desk = self._desks.pop(eio_sid, None)
         if desk is not None:
             desk.close()
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None and not (socket.closing or socket.closed):
+            self._expect(eio_sid)
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         if timer := self._timers.pop(eio_sid, None):
