@@ -141,6 +141,7 @@ async def serve(
     *,
     grace_ms: int = 10_000,
     cached: bool = True,
+    rounds: int = 4,
     threads: int = 2,
     waiting: int = 64,
     repository: type[Accounts] = Accounts,
@@ -151,7 +152,7 @@ async def serve(
         Database.open(f"sqlite:///{folder}/talksy.db") as database,
         Auth(
             repository(database),
-            Passwords(rounds=4, threads=threads, waiting=waiting),
+            Passwords(rounds=rounds, threads=threads, waiting=waiting),
             AccessTokens([SECRET], ttl_ms=900_000),
             users=UserCache(size=100 * cached, ttl_ms=300_000, clock=clock),
             tokens=TokenCache(size=100 * cached, ttl_ms=300_000, clock=clock),

@@ -107,7 +107,8 @@ async def test_whatever_is_wrong_with_a_login_is_answered_alike_and_after_the_sa
 
 
 async def test_a_full_password_pool_is_overloaded(serving: Serve) -> None:
-    async with serving(login_failures=1_000, threads=1, waiting=0) as rig:
+    # As slow as in production, so that the pool is full when the second comes.
+    async with serving(login_failures=1_000, rounds=12, threads=1, waiting=0) as rig:
         answers = await asyncio.gather(*(rig.post("/auth/login", ADA) for _ in range(20)))
         full = next(answer for answer in answers if answer.status == 503)
         assert (await full.json())["code"] == "OVERLOADED"
