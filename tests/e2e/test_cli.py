@@ -1,0 +1,91 @@
+"""The commands, as an operator runs them."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from talksy import __version__
+from tests.e2e.accounts import Account
+from tests.server import DEFAULTS, running_server
+
+
+async def talksy(folder: Path, *arguments: str, **settings: str) -> tuple[int | None, str, str]:
+    """Runs a command to its end; returns its exit code and what it printed."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "talksy", *arguments),
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **kept, **settings},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_the_version_is_printed(tmp_path: Path) -> None:
+    assert await talksy(tmp_path, "--version") == (0, f"{__version__}\n", "")
+
+
+async def test_a_token_is_minted_while_the_server_runs(tmp_path: Path) -> None:
+    """For tests and benches: it opens the same doors as one that was logged in for."""
+    async with running_server(DATA_DIR=tmp_path / "data") as server:
+        account = await Account.register(server.url)
+        secret = str(DEFAULTS["JWT_SECRET"])
+        code, out, err = await talksy(
+            tmp_path, "token", "--email", account.email, JWT_SECRET=secret
+        )
+        assert (code, err) == (0, "")
+        headers = {"Authorization": f"Bearer {out.strip()}"}
+        async with aiohttp.ClientSession(server.url, headers=headers) as http:
+            answer = await http.get("/auth/me")
+            assert (await answer.json())["email"] == account.email
+
+
+async def test_a_token_for_nobody_is_refused_in_a_line(tmp_path: Path) -> None:
+    code, out, err = await talksy(tmp_path, "token", "--email", "nobody@example.com")
+    assert (code, out) == (1, "")
+    assert err.startswith("talksy: There is no account")
+    assert len(err.splitlines()) == 1
+
+
+async def test_tables_are_made_by_migrate_and_asked_for_without(tmp_path: Path) -> None:
+    code, out, err = await talksy(tmp_path, "serve", DATABASE_MIGRATE="0", PORT="0")
+    assert (code, out) == (1, "")
+    assert "talksy migrate" in err
+    assert len(err.splitlines()) == 1
+    code, out, err = await talksy(tmp_path, "migrate")
+    assert (code, out, err) == (0, "the database is up to date\n", "")
+    assert (tmp_path / "data" / "talksy.db").exists()
+
+
+async def test_bad_settings_stop_the_start_with_every_fault_at_once(tmp_path: Path) -> None:
+    code, out, err = await talksy(
+        tmp_path, "serve", PORT="many", NODE_ENV="production", JWT_SECRET="short", LOG_LEVEL="loud"
+    )
+    assert (code, out) == (1, "")
+    for name in ("PORT", "JWT_SECRET", "LOG_LEVEL", "CORS_ORIGIN"):
+        assert any(line.startswith(name) for line in err.splitlines()), (name, err)
+    assert "short" not in err.replace("shorter", "")
+    assert "Traceback" not in err
+
+
+async def test_a_second_server_on_the_same_data_says_so(tmp_path: Path) -> None:
+    async with running_server(DATA_DIR=tmp_path / "data"):
+        code, out, err = await talksy(tmp_path, "serve", PORT="0")
+    assert (code, out) == (1, "")
+    assert "another Talksy serves" in err
+    assert len(err.splitlines()) == 1
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    async with running_server() as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        code, _, err = await talksy(tmp_path, "serve", HOST=host, PORT=port, LOG_FORMAT="json")
+    assert code == 1
+    assert port in err
+    assert "Traceback" not in err
