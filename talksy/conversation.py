@@ -57,6 +57,16 @@ class Turn:
         self._scope: asyncio.Timeout | None = None
         self._stopped: tuple[Reason, Mapping[str, Any] | None] | None = None
 
+    @property
+    def provider(self) -> str:
+        """Who answers."""
+        return self._model.provider
+
+    @property
+    def model(self) -> str:
+        """With which model."""
+        return self._model.model
+
     def stop(self, reason: Reason, error: Mapping[str, Any] | None = None) -> None:
         """Ends the turn with ``reason`` at its next step; the first call counts."""
         if self._stopped is not None:

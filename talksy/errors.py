@@ -148,7 +148,6 @@ class MethodNotAllowed(TalksyError):
 class Conflict(TalksyError):
     """This does not go together with what there is."""
 
-    code = "CONFLICT"
     status = 409
 
 

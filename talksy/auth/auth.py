@@ -105,7 +105,7 @@ class Auth:
         if rotation is None:
             raise Unauthenticated("The refresh token is not valid any more: log in again.")
         if rotation.outcome == "replayed":
-            log.warning("refresh token replayed", family_id=rotation.family_id)
+            log.warning("refresh_token_replayed", family_id=rotation.family_id)
             self._revoked(rotation.family_id)
             raise Unauthenticated("The refresh token was used before: log in again.")
         if rotation.sealed is not None:
@@ -198,7 +198,7 @@ class Auth:
                 callback(family_id)
             except Exception:
                 # The login has ended all the same, and the others must hear of it.
-                log.exception("revocation callback failed", family_id=family_id)
+                log.exception("revocation_callback_failed", family_id=family_id)
 
 
 def _user(account: Account) -> User:

@@ -1,6 +1,8 @@
 """The commands."""
 
 import asyncio
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -21,12 +23,17 @@ app = typer.Typer(
 
 def main() -> None:
     """Runs the command; what the operator can mend is said in a line, without a traceback."""
+    # What is written here holds password hashes and what people said: it is its owner's alone.
+    os.umask(0o077)
     try:
         app()
     except SettingsError as error:
         sys.exit(str(error))
-    except (InUse, SchemaError, TalksyError, OSError) as error:
+    except (InUse, SchemaError, TalksyError) as error:
         sys.exit(f"talksy: {error}")
+    except OSError as error:
+        taken = ": choose another PORT" if error.errno == errno.EADDRINUSE else ""
+        sys.exit(f"talksy: {error}{taken}")
 
 
 @app.callback(invoke_without_command=True)

@@ -27,6 +27,7 @@ DEFAULT_PROMPT = (
     "and say so when you do not know."
 )
 DATA_DIR = Path("data")
+ENVIRONMENT_NAMES = frozenset({"TALKSY_ENV", "NODE_ENV"})
 MAKE_ONE = "make one with `openssl rand -base64 48`"
 
 
@@ -77,7 +78,7 @@ class Settings(BaseModel):
     openai_base_url: f.Url | None = Field(None, repr=False)
     openai_model: str = "gpt-4o-mini"
     openai_max_tokens: f.Count = 1_000
-    openai_temperature: float = Field(0.7, ge=0, le=2)
+    openai_temperature: float | None = Field(None, ge=0, le=2)
     ai_provider: f.Provider | None = None
     ai_mock_response_delay_ms: f.MillisecondsOrOff = 30
     ai_mock_directives: bool
@@ -132,7 +133,11 @@ class Settings(BaseModel):
         and kept in ``DATA_DIR``. Raises ``SettingsError`` with every fault.
         """
         given, faults = _read_file(env_file)
-        given |= _filled(os.environ if environ is None else environ)
+        outer = _filled(os.environ if environ is None else environ)
+        if not ENVIRONMENT_NAMES.isdisjoint(outer):
+            # By whichever of its names, it goes before the file's.
+            given = {name: value for name, value in given.items() if name not in ENVIRONMENT_NAMES}
+        given |= outer
         try:
             settings = cls.model_validate(_derived(given) | given)
         except ValidationError as error:

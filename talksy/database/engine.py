@@ -19,8 +19,10 @@ from talksy.errors import Overloaded
 
 log = structlog.get_logger(__name__)
 
-BUSY_MS = 5_000
+BUSY_MS = 2_000
 """How long SQLite waits for another process's write, in milliseconds."""
+TURN_SECONDS = 2.0
+"""How long a write waits for those before it."""
 
 
 class InUse(Exception):
@@ -28,9 +30,9 @@ class InUse(Exception):
 
 
 def engine_url(url: str) -> URL:
-    """The driver's URL for a plain one: ``sqlite:///path`` or ``postgresql://…``."""
+    """The driver's URL for a plain one, ``sqlite:///path``."""
     parsed = make_url(url)
-    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+    drivers = {"sqlite": "sqlite+aiosqlite"}
     return parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername))
 
 
@@ -39,7 +41,9 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._writing = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+        self._lock = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+        self._writable = True
+        """Whether the last write went through."""
 
     @classmethod
     @asynccontextmanager
@@ -77,15 +81,41 @@ class Database:
 
         Raises ``Overloaded`` where the database is away.
         """
-        with _away():
-            async with self._writing or nullcontext(), self._engine.connect() as connection:
-                await connection.execution_options(talksy_write=True)
-                async with connection.begin():
-                    yield connection
+        async with self._turn():
+            try:
+                with _away():
+                    async with self._engine.connect() as connection:
+                        await connection.execution_options(talksy_write=True)
+                        async with connection.begin():
+                            yield connection
+            except Overloaded:
+                self._writable = False
+                raise
+            self._writable = True
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """On SQLite one write at a time; who waits too long for it is told so."""
+        if self._lock is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._lock.acquire()
+        except TimeoutError:
+            log.warning("database_busy")
+            raise Overloaded(retry_after=1) from None
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     async def ping(self) -> None:
-        """Returns when the database answers; raises what it says otherwise."""
-        async with self.read() as connection:
+        """Returns when the database answers, and writes where the last write failed.
+
+        Raises ``Overloaded``.
+        """
+        async with self.read() if self._writable else self.write() as connection:
             await connection.execute(text("SELECT 1"))
 
 

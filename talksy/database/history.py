@@ -1,10 +1,10 @@
 """What was said: read in the order of the conversation, a message before its answer."""
 
-from sqlalchemy import ColumnElement, Select, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, tuple_
 
 from talksy.database.engine import Database
 from talksy.database.rows import message
-from talksy.database.tables import messages
+from talksy.database.tables import messages, turns
 from talksy.messages import Message
 
 PAGE_CHARS = 1_000_000
@@ -16,13 +16,22 @@ _ORDER = (messages.c.position, _RANK, messages.c.created_at, messages.c.id)
 _NEWEST_FIRST = tuple(column.desc() for column in _ORDER)
 
 
+def _shown(session_id: str) -> ColumnElement[bool]:
+    """What has had a turn. A message that is tried again stays while it waits for the next."""
+    tried = select(turns.c.message_id).where(turns.c.session_id == session_id)
+    return and_(
+        messages.c.session_id == session_id,
+        or_(messages.c.state == "shown", messages.c.id.in_(tried)),
+    )
+
+
 def _newest(limit: int, chars: int, *where: ColumnElement[bool]) -> Select[tuple[object, ...]]:
     """The newest messages, newest first: ``limit`` of them, or as many as begin in ``chars``."""
     newer = func.sum(func.length(messages.c.content)).over(order_by=_NEWEST_FIRST, rows=(None, -1))
     number = func.row_number().over(order_by=_NEWEST_FIRST)
     page = (
         select(messages, newer.label("newer"), number.label("number"))
-        .where(messages.c.state == "shown", *where)
+        .where(*where)
         .order_by(*_NEWEST_FIRST)
         .limit(limit)
         .subquery()
@@ -44,15 +53,11 @@ class History:
         A page of long messages is shorter: see ``PAGE_CHARS``.
         Returns None where there is no message ``before``.
         """
-        where = [messages.c.session_id == session_id]
+        where = [_shown(session_id)]
         async with self._database.read() as connection:
             if before is not None:
                 place = (
-                    await connection.execute(
-                        select(*_ORDER).where(
-                            *where, messages.c.id == before, messages.c.state == "shown"
-                        )
-                    )
+                    await connection.execute(select(*_ORDER).where(*where, messages.c.id == before))
                 ).one_or_none()
                 if place is None:
                     return None
@@ -75,7 +80,7 @@ class History:
         query = _newest(
             limit,
             chars,
-            messages.c.session_id == session_id,
+            _shown(session_id),
             messages.c.position <= position,
             messages.c.reply_to.is_distinct_from(message_id),
         )
@@ -100,10 +105,6 @@ class History:
         async with self._database.read() as connection:
             return int(
                 (
-                    await connection.execute(
-                        select(func.count()).where(
-                            messages.c.session_id == session_id, messages.c.state == "shown"
-                        )
-                    )
+                    await connection.execute(select(func.count()).where(_shown(session_id)))
                 ).scalar_one()
             )

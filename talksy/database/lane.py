@@ -57,6 +57,18 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a running turn has come."""
+
+    turn: TurnRow
+    text: str
+    events: int
+    chunks: int
+    provider: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """Whether this writer gave the turn its ending, and the turn that may run next."""
 
@@ -222,18 +234,24 @@ class Lane:
             await _show(connection, row)
             return await self._add(connection, row, "cancelled", now)
 
-    async def checkpoint(self, rows: Iterable[tuple[TurnRow, str, int, int]]) -> None:
-        """Stores ``(turn, text, events, chunks)`` of turns that still run."""
+    async def checkpoint(self, rows: Iterable[Checkpoint]) -> None:
+        """Stores how far turns that still run have come."""
         async with self._database.write() as connection:
-            for turn, text, events, chunks in rows:
+            for row in rows:
                 await connection.execute(
                     update(turns)
                     .where(
-                        turns.c.id == turn.id,
-                        turns.c.fence == turn.fence,
+                        turns.c.id == row.turn.id,
+                        turns.c.fence == row.turn.fence,
                         turns.c.status == "running",
                     )
-                    .values(text=text, events=events, chunks=chunks)
+                    .values(
+                        text=row.text,
+                        events=row.events,
+                        chunks=row.chunks,
+                        provider=row.provider,
+                        model=row.model,
+                    )
                 )
 
     async def find(self, session_id: str, turn_id: str | None = None) -> TurnRow | None:

@@ -6,7 +6,7 @@ from sqlalchemy import func, select, update
 
 from talksy.database.engine import Database
 from talksy.database.rows import SessionRow
-from talksy.database.tables import sessions
+from talksy.database.tables import messages, sessions
 
 
 class SessionRows:
@@ -46,6 +46,22 @@ class SessionRows:
             query = query.where(sessions.c.user_id == user_id)
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
+
+    async def empty(self, now: int, user_id: str) -> list[str]:
+        """The open sessions of a user in which nothing was said, oldest first."""
+        said = select(messages.c.session_id).where(messages.c.session_id == sessions.c.id)
+        query = (
+            select(sessions.c.id)
+            .where(
+                sessions.c.ended_at.is_(None),
+                sessions.c.expires_at > now,
+                sessions.c.user_id == user_id,
+                ~said.exists(),
+            )
+            .order_by(sessions.c.last_active_at)
+        )
+        async with self._database.read() as connection:
+            return [row.id for row in await connection.execute(query)]
 
     async def touch(self, rows: Iterable[tuple[str, int, int]]) -> None:
         """Stores ``(id, last_active_at, expires_at)`` of open sessions."""

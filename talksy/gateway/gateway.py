@@ -73,6 +73,7 @@ class Gateway:
         self._lane = lane
         self._history = history
         self._journal = journal
+        self._model = model
         self._rules = rules or Rules()
         self._registry = Registry(caps or Caps())
         self._turns = Turns(
@@ -149,7 +150,8 @@ class Gateway:
                 resumed = await self._turns.resume(connection, turn_id, after)
                 resumed.begin()
             except TalksyError as error:
-                connection.outlet.tell(Fault(error_payload(error, turnId=turn_id)))
+                payload = error_payload(error, turnId=turn_id, requestId=new_id("req"))
+                connection.outlet.tell(Fault(payload))
         connection.release()
 
     def leave(self, connection: Connection) -> None:
@@ -202,7 +204,11 @@ class Gateway:
         ``IdempotencyConflict``, ``TurnInProgress``, ``TurnQueueFull``, ``SessionLimit`` or
         ``Overloaded``.
         """
-        self._check(say.text)
+        try:
+            self._check(say)
+        except TalksyError:
+            await self.charge(connection)
+            raise
         if self.draining:
             raise ServerDraining
         session = await self._present(connection)
@@ -226,17 +232,26 @@ class Gateway:
             return self._turns.receipt(connection, draft, known)
         receipt = await self._turns.admit(connection, draft)
         if receipt.duplicate:
+            # No new message: it costs what a question costs.
             await self._limiter.refund(key)
+            try:
+                await self.charge(connection)
+            except RateLimited:
+                receipt.begin()
+                raise
         self._sessions.touch(session)
         return receipt
 
-    def _check(self, text: str) -> None:
-        if len(text) > self._rules.max_chars:
+    def _check(self, say: Say) -> None:
+        if len(say.text) > self._rules.max_chars:
             raise PayloadTooLarge(
-                f"text has {len(text)} characters, {self._rules.max_chars} are allowed"
+                f"text has {len(say.text)} characters, {self._rules.max_chars} are allowed"
             )
-        if not text.strip():
+        if not say.text.strip():
             raise ValidationError("text is empty", faults=[("text", "is empty")])
+        if say.model not in {None, self._model.model}:
+            fault = f"is not to be had here: {self._model.model} is"
+            raise ValidationError(f"model {fault}", faults=[("model", fault)])
 
     async def _take(self, connection: Connection, what: str, limit: int, window_ms: int) -> str:
         key = f"{what}:{connection.user_id}"
@@ -249,7 +264,7 @@ class Gateway:
                 f"{limit} {what} each {window_ms / 1000:g} s are allowed",
                 retry_after=verdict.retry_after,
             )
-        if verdict.remaining <= limit // 5:
+        if verdict.remaining in {limit // 5, limit // 10, 0}:
             connection.outlet.tell(Limited(limit, verdict.remaining, verdict.reset_at))
         return key
 

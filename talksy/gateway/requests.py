@@ -45,6 +45,8 @@ class Say:
     message_id: str | None = None
     on_busy: OnBusy = "queue"
     retry: bool = False
+    model: str | None = None
+    """One of those that may be chosen; None for the usual one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from talksy.conversation import Turn
-from talksy.database.lane import Finished, Lane
+from talksy.database.lane import Checkpoint, Finished, Lane
 from talksy.database.rows import TurnRow
 from talksy.errors import InternalError, TalksyError, TurnNotFound
 from talksy.events import Ending, Reason
@@ -208,8 +208,11 @@ class Journal:
 
     async def _commit(self, run: Run, ending: Ending) -> Finished:
         """Stores the ending, for as long as it takes, and tells the readers."""
-        row, loop = run.row, asyncio.get_running_loop()
-        deadline = loop.time() + self._keep.patience_seconds
+        row = run.row
+        # A clock of its own: an attempt may take long, too.
+        patience = asyncio.get_running_loop().call_later(
+            self._keep.patience_seconds, self._give_up, run
+        )
         pause = 0.05
         while True:
             try:
@@ -224,14 +227,16 @@ class Journal:
                 break
             except Exception as error:  # noqa: BLE001 - an ending is not given up
                 log.warning("ending_waits", error=type(error).__name__, turn_id=row.id)
-            if loop.time() > deadline and not run.ended.is_set():
-                self._end(run, Ending("interrupted", None, chunks=run.chunks))
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
-        if not run.ended.is_set():
-            self._end(run, ending)
+        patience.cancel()
+        self._end(run, ending)
         del self._runs[row.id]
         return finished
+
+    def _give_up(self, run: Run) -> None:
+        """The database stays away: the readers are told without it."""
+        self._end(run, Ending("interrupted", None, chunks=run.chunks))
 
     async def _stray(self, session_id: str) -> TurnRow | None:
         """A turn that the lane has started for this node, and that does not run here."""
@@ -239,6 +244,9 @@ class Journal:
         return row if row is not None and row.id not in self._mirrors else None
 
     def _end(self, run: Run, ending: Ending) -> None:
+        """Tells the readers, the first time."""
+        if run.ended.is_set():
+            return
         self._ended_at[run.row.id] = asyncio.get_running_loop().time()
         run.mirror.finish(ending)
         run.ended.set()
@@ -248,7 +256,10 @@ class Journal:
 
     async def _recover(self) -> None:
         for row in await self._lane.orphans():
-            ending = Ending("interrupted", row.text, chunks=row.chunks, ended_at=self._clock())
+            ending = replace(
+                Ending("interrupted", row.text, row.chunks, row.provider, row.model),
+                ended_at=self._clock(),
+            )
             await self._lane.finish(row, ending, events=row.events, advance=False)
             log.info("turn_recovered", session_id=row.session_id, turn_id=row.id)
         for session_id in await self._lane.stalled():
@@ -269,7 +280,10 @@ class Journal:
         due = [run for run in self._runs.values() if run.text_bytes > run.stored]
         if not due:
             return
-        rows = [(run.row, run.text, len(run.mirror.events), run.chunks) for run in due]
+        rows = [
+            Checkpoint(run.row, run.text, len(run.mirror.events), run.chunks, *run.source)
+            for run in due
+        ]
         lengths = [run.text_bytes for run in due]
         await self._lane.checkpoint(rows)
         for run, length in zip(due, lengths, strict=True):

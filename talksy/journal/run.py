@@ -35,13 +35,18 @@ class Run:
         self.ended = asyncio.Event()
         """Set when the readers were told the ending."""
         self.chunks = 0
-        self.stored = 0
-        """How many bytes of text the last checkpoint had."""
+        self.stored = -1
+        """How many bytes of text the last checkpoint had; -1 before the first."""
         self._bounds = bounds
         self._given: list[str] = []
         self._bytes = 0
         self._turn: Turn | None = None
         self._stopped: tuple[Reason, Mapping[str, Any] | None] | None = None
+
+    @property
+    def source(self) -> tuple[str | None, str | None]:
+        """The provider and the model that answer, once they are chosen."""
+        return (self._turn.provider, self._turn.model) if self._turn else (None, None)
 
     @property
     def text(self) -> str:

@@ -34,6 +34,7 @@ class Session:
         "changed",
         "created_at",
         "id",
+        "joined",
         "last_active_at",
         "left_at",
         "opened_at",
@@ -50,6 +51,8 @@ class Session:
         self.left_at: int | None = row.expires_at - life.grace_ms
         """When its last socket went; None while it has one."""
         self.sockets = 0
+        self.joined = False
+        """It has had a socket."""
         self.changed = False
         """The row does not have the last activity yet."""
         self._life = life
@@ -143,13 +146,27 @@ class Sessions:
         return self._live.setdefault(row.id, Session(row, self._life))
 
     async def _check_room(self, user_id: str, now: int) -> None:
-        if await self._rows.count(now, user_id) >= self._life.per_user:
+        count = await self._rows.count(now, user_id)
+        if count >= self._life.per_user and not await self._spare(user_id, now):
             raise SessionLimit(
                 f"this account has {self._life.per_user} live sessions: "
                 "end one, or come back to one with its sessionId"
             )
         if await self._rows.count(now) >= self._life.per_node:
             raise SessionLimit("this server has as many sessions as it may: try again later")
+
+    async def _spare(self, user_id: str, now: int) -> bool:
+        """Ends a session of the user's that nobody is in and nothing was said in.
+
+        A page that is loaded again and again leaves one behind each time.
+        """
+        for session_id in await self._rows.empty(now, user_id):
+            live = self._live.get(session_id)
+            if live is None or (live.sockets == 0 and live.joined):
+                self._live.pop(session_id, None)
+                await self._rows.end(session_id, now)
+                return True
+        return False
 
     def touch(self, session: Session) -> None:
         """Something was done in the session."""
@@ -159,6 +176,7 @@ class Sessions:
     def join(self, session: Session) -> None:
         """A socket has come."""
         session.sockets += 1
+        session.joined = True
         session.left_at = None
         self.touch(session)
 

@@ -15,6 +15,13 @@ _MESSAGES = {
     "int_type": "must be a whole number",
     "model_type": "must be an object",
     "list_type": "must be a list",
+    "string_pattern_mismatch": "may have 1 to 128 visible ASCII characters, no blanks",
+    "string_too_short": "must not be empty",
+    "string_too_long": "may have at most {max_length} characters",
+    "too_long": "may have at most {max_length} entries",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be {expected}",
 }
 
 
@@ -23,8 +30,10 @@ def validation_error(error: pydantic.ValidationError) -> ValidationError:
     faults = []
     for fault in error.errors(include_url=False, include_input=False):
         path = ".".join(str(part)[:64] for part in fault["loc"])
-        messages = fault.get("ctx", {}).get("all") or [_MESSAGES.get(fault["type"], fault["msg"])]
-        faults += [(path, message) for message in messages]
+        context = fault.get("ctx", {})
+        ours = _MESSAGES.get(fault["type"])
+        said = ours.format(**context) if ours else fault["msg"]
+        faults += [(path, message) for message in context.get("all") or [said]]
     faults = faults[:MAX_FAULTS]
     detail = "; ".join(f"{path} {message}".strip() for path, message in faults)
     return ValidationError(detail, faults=faults)

@@ -82,10 +82,21 @@ async def test_a_second_server_on_the_same_data_says_so(tmp_path: Path) -> None:
     assert len(err.splitlines()) == 1
 
 
+async def test_what_is_kept_is_its_owners_alone(tmp_path: Path) -> None:
+    """The database holds password hashes and what people said."""
+    async with running_server(DATA_DIR=tmp_path / "data"):
+        kept = [tmp_path / "data", *(tmp_path / "data").iterdir()]
+        assert len(kept) > 1
+        assert {path.name: path.stat().st_mode & 0o077 for path in kept} == {
+            path.name: 0 for path in kept
+        }
+
+
 async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     async with running_server() as server:
         host, port = server.url.removeprefix("http://").split(":")
         code, _, err = await talksy(tmp_path, "serve", HOST=host, PORT=port, LOG_FORMAT="json")
     assert code == 1
     assert port in err
+    assert "choose another PORT" in err
     assert "Traceback" not in err

@@ -322,3 +322,50 @@ async def test_a_stranger_does_not_notice(door: Door, stranger: Account, client:
 
     assert (await other.ending(turn["turnId"]))["reason"] == "completed"
     assert not other.named("error")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('"\\ud83d"', "surrogate"),
+        ("[" * 3_000 + "]" * 3_000, "depth"),
+        ('"\\x"', "escape"),
+    ],
+    ids=["half a surrogate pair", "deep", "bad escape"],
+)
+async def test_json_that_cannot_be_read_is_named_by_the_acknowledgement_asked_for(
+    text: str, reason: str, server: Server, account: Account
+) -> None:
+    """Clients cut text where they will, and wait for the answer to what they sent."""
+    async with open_wire(server.url) as wire:
+        await joined(wire, account)
+        await wire.send(f'4231["user_message",{{"text":{text}}}]')
+        ack = await wire.ack(31)
+        assert (ack["ok"], ack["error"]["code"]) == (False, "VALIDATION_ERROR")
+        assert reason in ack["error"]["message"]
+        await wire.send('4232["get_session_info"]')
+        assert (await wire.ack(32))["ok"] is True
+
+
+async def test_a_polling_client_is_told_why_before_it_is_closed(
+    server: Server, account: Account
+) -> None:
+    """The stock client closes on CLOSE before it looks at what came in the same payload."""
+    query = {"EIO": "4", "transport": "polling"}
+    async with aiohttp.ClientSession(server.url) as http:
+
+        async def poll() -> list[str]:
+            async with http.get("/socket.io/", params=query) as answer:
+                return (await answer.text()).split("\x1e")
+
+        query["sid"] = json.loads((await poll())[0][1:])["sid"]
+        hello = "40" + json.dumps({"token": account.token})
+        async with http.post("/socket.io/", params=query, data=hello) as answer:
+            assert answer.status == 200
+        while not any("SESSION_CREATED" in packet for packet in await poll()):
+            pass
+        await account.logout()
+        told = await poll()
+        assert json.loads(told[0][2:])[1]["code"] == "UNAUTHENTICATED"
+        assert json.loads(told[0][2:])[1]["requestId"].startswith("req_")
+        assert told[1:] == ["41"]

@@ -169,6 +169,29 @@ async def test_a_turn_of_very_many_tokens_arrives_whole(client: Client) -> None:
     assert check_turn(client.turn(ack["turnId"])) == tokens(50_000)
 
 
+async def test_what_is_said_again_or_wrong_costs_what_a_question_costs(door: Door) -> None:
+    """It is no message, and no way around the limits either."""
+    async with running_server(RATE_LIMIT_READS_PER_MINUTE=4) as server:
+        client = await door.at(server.url).open(await Account.register(server.url))
+        await client.say("hi", stream=False, messageId="m1")
+        assert (await client.say("hi", stream=False, messageId="m1"))["duplicate"] is True
+        for payload in ({"text": 5}, {"text": " "}, {"txt": ""}):
+            refused = await client.refused("user_message", payload)
+            assert refused["code"] == "VALIDATION_ERROR"
+        for payload in ({"text": 5}, {"text": "hi", "messageId": "m1"}):
+            refused = await client.refused("user_message", payload)
+            assert refused["code"] == "RATE_LIMITED"
+        assert (await client.say("on", stream=False))["ok"] is True
+        await client.close()
+
+
+async def test_the_usual_model_may_be_named_and_another_may_not(client: Client) -> None:
+    await client.say("hi", stream=False, model="mock")
+    error = await client.refused("user_message", {"text": "hi", "model": "gpt-99"})
+    assert (error["code"], error["errors"][0]["path"]) == ("VALIDATION_ERROR", "model")
+    assert "gpt-99" not in error["message"]
+
+
 # ---------------------------------------------------------------------------- slow readers
 
 

@@ -48,6 +48,18 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     assert (settings.host, settings.port) == ("::1", 5000)
 
 
+@pytest.mark.parametrize(
+    ("inside", "outside"), [("TALKSY_ENV", "NODE_ENV"), ("NODE_ENV", "TALKSY_ENV")]
+)
+def test_the_environment_goes_before_the_file_by_either_of_its_names(
+    inside: str, outside: str, tmp_path: Path
+) -> None:
+    """A production that was said outside is not undone by a copied example."""
+    file = tmp_path / ".env"
+    file.write_text(f"{inside}=development\n")
+    assert Settings.load({outside: "test", "DATA_DIR": str(tmp_path)}, file).talksy_env == "test"
+
+
 def test_a_dollar_in_the_file_is_a_dollar(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("JWT_SECRET=ab${HOME}cd\n")

@@ -79,5 +79,5 @@ async def _answer(request: web.Request, handler: Respond) -> web.StreamResponse:
         return http_problem(error, request, request_id(request))
     except Exception:
         # The client is told the number alone; the line in the log has it, too.
-        log.exception("unexpected error")
+        log.exception("request_failed")
         return problem(InternalError(request_id(request)), request_id(request))

@@ -123,6 +123,15 @@ class Desk:
             if then is not None:
                 then()
 
+    async def malformed(self, fault: str, number: int | None) -> None:
+        """Refuses what could not be read: under its number, where that could be."""
+        try:
+            await self._gateway.charge(self._connection)
+        except TalksyError as error:
+            self.refuse(error, number)
+        else:
+            self.refuse(ValidationError(f"not a Socket.IO packet: {fault[:200]}"), number)
+
     def refuse(self, error: TalksyError, number: int | None = None) -> None:
         """Tells of a failure, by the ack where there is one."""
         request_id = _request_id()
@@ -135,14 +144,20 @@ class Desk:
 
     async def _serve(self, name: str, arguments: Sequence[Any]) -> Reply:
         entry = _EVENTS.get(name)
-        if entry is None or name not in _COSTLY:
+        if name not in _COSTLY or len(arguments) > 1:
             await self._gateway.charge(self._connection)
         if entry is None:
             raise UnknownEvent(f"there is no event {name[:64]!r}")
         if len(arguments) > 1:
             raise ValidationError(f"{name} takes one payload, not {len(arguments)}")
         model, serve = entry
-        return await serve(self, parse(model, arguments[0] if arguments else {}))
+        try:
+            words = parse(model, arguments[0] if arguments else {})
+        except ValidationError:
+            if name in _COSTLY:
+                await self._gateway.charge(self._connection)
+            raise
+        return await serve(self, words)
 
     # ---- the events
 
@@ -161,6 +176,7 @@ class Desk:
                 message_id=words.message_id,
                 on_busy=words.on_busy,
                 retry=words.retry,
+                model=words.model,
             ),
         )
         ack: dict[str, Any] = {"messageId": receipt.message_id, "turnId": receipt.turn_id}

@@ -14,6 +14,7 @@ from engineio.packet import MESSAGE, Packet
 
 from talksy.errors import SlowConsumer, TalksyError, error_payload
 from talksy.events import Fault, Notice
+from talksy.ids import new_id
 from talksy.journal import Reader
 from talksy.transports import wire
 from talksy.transports.socketio.json import dumps
@@ -131,7 +132,8 @@ class Outbox:
         """Tells the client why, and hangs up."""
         if not self._closed:
             self._closed = True
-            self._queue.put_nowait(_event(*wire.notice(Fault(error_payload(error)))))
+            fault = Fault(error_payload(error, requestId=new_id("req")))
+            self._queue.put_nowait(_event(*wire.notice(fault)))
             # Whom coming back would not help is told not to.
             self._hang_up(not error.retryable)
 

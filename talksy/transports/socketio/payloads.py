@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 TurnId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MessageId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
-After = Annotated[int, Field(ge=-1, le=2**53)]
+After = Annotated[int, Field(ge=-1, le=2**52)]
 
 
 class Payload(BaseModel):
@@ -44,6 +44,7 @@ class UserMessage(Payload):
     text: str
     message_id: MessageId | None = None
     on_busy: Literal["queue", "reject", "interrupt"] = "queue"
+    model: str | None = Field(default=None, max_length=128)
     retry: bool = False
 
 

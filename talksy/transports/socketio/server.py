@@ -7,11 +7,14 @@ Leaned on beyond the library's public API: its server's hooks ``_handle_connect`
 
 import asyncio
 import logging
+import re
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+import orjson
 import socketio
 import structlog
 from aiohttp import web
@@ -31,6 +34,10 @@ log = structlog.get_logger(__name__)
 
 ROOT = "/"
 PACKET_TYPES = frozenset("0123456")
+ASKING = re.compile(r"2(?:/[^,]*,)?(\d{1,15})\[")
+"""How an event begins that asks for an acknowledgement, with its number."""
+READ_SECONDS = 1.0
+"""How long a polling client is waited for before its socket is closed."""
 ABORT_SECONDS = 5.0
 """How long a socket that was closed may take to go by itself."""
 
@@ -192,11 +199,17 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _hang_up(self, eio_sid: str, *, final: bool = False) -> None:
         """Closes a socket; ``final`` tells the stock client not to come back by itself."""
+        if desk := self._desks.pop(eio_sid, None):
+            desk.close()  # nothing more is served from here on
         socket = self.eio.sockets.get(eio_sid)
         if socket is None:
             return
         if final:
             await self._send_packet(eio_sid, self.packet_class(DISCONNECT, namespace=ROOT))
+        if not socket.upgraded:
+            # The stock client closes on CLOSE before it looks at what came in the same payload.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(socket.queue.join(), READ_SECONDS)
         await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
         await asyncio.sleep(ABORT_SECONDS)
         self.eio.sockets.pop(eio_sid, None)
@@ -233,12 +246,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             await super()._handle_eio_message(eio_sid, data)
         except Exception as error:  # noqa: BLE001 - the library raises what it stumbles over
             self._binary_packet.pop(eio_sid, None)
-            fault = str(error) if type(error) is ValueError else "malformed"
             log.info("bad_packet", error=type(error).__name__)
             if desk is None:
                 self._spawn(self._hang_up(eio_sid))
             else:
-                desk.refuse(ValidationError(f"not a Socket.IO packet: {fault[:200]}"))
+                asked = ASKING.match(data) if isinstance(data, str) else None
+                await desk.malformed(_fault(error), int(asked[1]) if asked else None)
 
     async def _handle_event(
         self,
@@ -257,6 +270,13 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_ack(self, *_: Any) -> None:
         raise ValueError("nothing was sent that asks for an acknowledgement")
+
+
+def _fault(error: Exception) -> str:
+    """What was wrong, without what was sent."""
+    if isinstance(error, orjson.JSONDecodeError):
+        return f"its JSON cannot be read: {error.msg}"
+    return str(error) if type(error) is ValueError else "malformed"
 
 
 def _greeting(request: web.Request, auth: Any) -> Hello:

@@ -76,7 +76,7 @@ async def test_sqlite_keeps_a_log_obeys_foreign_keys_and_survives_a_power_cut(fi
     ):
         names = ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
         found = [(await connection.execute(text(f"PRAGMA {name}"))).scalar_one() for name in names]
-    assert found == ["wal", 1, 2, 5_000]
+    assert found == ["wal", 1, 2, 2_000]
 
 
 @pytest.mark.usefixtures("impatient")
@@ -144,9 +144,34 @@ def test_where_no_file_is_shared_nothing_is_held(url: str) -> None:
         pass
 
 
+async def test_a_write_waits_only_so_long_for_those_before_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it cannot do in time is told, not done much later."""
+    monkeypatch.setattr("talksy.database.engine.TURN_SECONDS", 0.01)
+    async with database.write():
+        with pytest.raises(Overloaded):
+            async with database.write():
+                pass
+    async with database.write():
+        pass
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_ping_writes_where_the_last_write_failed(database: Database, file: Path) -> None:
+    """A server that cannot write is not ready, and is again when it can."""
+    async with locked(file):
+        await database.ping()
+        with pytest.raises(Overloaded):
+            async with database.write():
+                pass
+        with pytest.raises(Overloaded):
+            await database.ping()
+    await database.ping()
+
+
 def test_plain_urls_get_their_driver() -> None:
     assert engine_url("sqlite:///a.db").drivername == "sqlite+aiosqlite"
-    assert engine_url("postgresql://u@h/d").drivername == "postgresql+asyncpg"
     assert engine_url("sqlite+aiosqlite:///a.db").drivername == "sqlite+aiosqlite"
 
 

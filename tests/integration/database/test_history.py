@@ -84,6 +84,16 @@ async def test_earlier_answers_to_the_same_message_are_not_in_its_context(story:
     assert await story.texts() == ["m1", "half"]
 
 
+async def test_a_message_that_waits_for_another_try_stays_in_history(story: Story) -> None:
+    """With what was answered to it before; it was acknowledged and shown."""
+    await story.end(await story.start("m1"), "failed", "half")
+    await story.start("m2")
+    await story.say("m1", retry=True)
+    assert await story.texts() == ["m2", "m1", "half"]
+    assert await story.history.count("ses_1") == 3
+    assert await story.context("m2") == ["m2"]
+
+
 async def test_a_message_is_found_in_its_session_alone(told: Story) -> None:
     found = await told.history.find("ses_1", "m1")
     assert found is not None

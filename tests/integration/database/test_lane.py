@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from talksy.database.lane import Admission, Draft, Lane
+from talksy.database.lane import Admission, Checkpoint, Draft, Lane
 from talksy.errors import IdempotencyConflict, TurnInProgress, TurnQueueFull
 from talksy.events import Ending, Reason
 from talksy.messages import Usage
@@ -289,9 +289,11 @@ async def test_a_checkpoint_keeps_what_running_turns_have_said(story: Story) -> 
     ended = await story.start("m0")
     await story.end(ended, text="whole")
     running = await story.start("m1")
-    await story.lane.checkpoint([(running, "half", 3, 2), (ended, "ha", 2, 1)])
+    await story.lane.checkpoint(
+        [Checkpoint(running, "half", 3, 2, "mock", "mock-1"), Checkpoint(ended, "ha", 2, 1)]
+    )
     row = await story.lane.find("ses_1", running.id)
-    assert row == replace(running, text="half", events=3, chunks=2)
+    assert row == replace(running, text="half", events=3, chunks=2, provider="mock", model="mock-1")
     former = await story.lane.find("ses_1", ended.id)
     assert former is not None
     assert former.text == "whole"

@@ -91,12 +91,17 @@ class Rig:
         return self.clients.setdefault(message_id, Client())
 
     async def say(
-        self, message_id: str, *steps: Any, streamed: bool = True, on_busy: Any = "queue"
+        self,
+        message_id: str,
+        *steps: Any,
+        streamed: bool = True,
+        on_busy: Any = "queue",
+        session: str = "ses_1",
     ) -> Admission:
         """Admits a message that ``steps`` answer, and starts its turn where it may run."""
         if steps:
             self.models[message_id] = Script(*steps)
-        draft = Draft("ses_1", message_id, message_id, streamed=streamed, on_busy=on_busy)
+        draft = Draft(session, message_id, message_id, streamed=streamed, on_busy=on_busy)
         admission = await self.lane.admit(draft, NOW)
         if admission.started is not None:
             self.journal.start(admission.started)

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from talksy.database import Database
-from talksy.database.lane import Draft
+from talksy.database.lane import Checkpoint, Draft
 from talksy.events import Ending
 from tests.integration.database.opened import locked, until
 from tests.integration.database.rows import NOW
@@ -34,7 +34,7 @@ async def died(database: Database, file: Path) -> tuple[str, str]:
         for said in ("m1", "m2")
     ]
     assert running.started is not None
-    await dead.lane.checkpoint([(running.started, "hel", 2, 1)])
+    await dead.lane.checkpoint([Checkpoint(running.started, "hel", 2, 1, "script", "script-1")])
     return running.turn_id, waiting.turn_id
 
 
@@ -45,7 +45,8 @@ async def test_what_a_dead_process_left_running_ends_with_what_was_stored(
     async with serving(node(database, file)) as rig:
         reader = await rig.journal.read("ses_1", running, 1, lambda: None)
         assert reader is not None
-        assert reader.take() == (2, Ending("interrupted", "hel", 1, ended_at=NOW + 1))
+        ending = Ending("interrupted", "hel", 1, "script", "script-1", ended_at=NOW + 1)
+        assert reader.take() == (2, ending)
         assert rig.row(running, "status, text, events") == ("interrupted", "hel", 2)
 
 
@@ -131,7 +132,7 @@ async def test_a_turn_started_by_an_ending_on_its_way_is_stopped_too(
         async with database.write():
             go_on.set()
             # The ending waits for this write to be over, with the next turn in its hands.
-            waiters = database._writing
+            waiters = database._lock
             assert waiters is not None
             await until(lambda: bool(waiters._waiters))
             closing = asyncio.create_task(rig.journal.drain(0))
@@ -238,3 +239,19 @@ async def test_a_node_that_cannot_recover_does_not_start_and_leaves_no_task(
             async with rig.journal.open(rig.compose, rig.announce):
                 pass
     assert asyncio.all_tasks() == before
+
+
+async def test_readers_wait_for_the_database_by_the_clock_and_not_by_its_answers(
+    database: Database, file: Path
+) -> None:
+    """Many endings at once, each attempt slow: all are told in time, and stored in the end."""
+    turns = [f"m{number}" for number in range(5)]
+    async with serving(node(database, file, keep=replace(KEEP, patience_seconds=0.05))) as rig:
+        go_on = asyncio.Event()
+        for said in turns:
+            await rig.say(said, "hel", go_on, session=f"ses_{said}")
+        async with locked(file):
+            go_on.set()
+            endings = [await rig.ending(said) for said in turns]
+        assert {(ending.reason, ending.text) for ending in endings} == {("interrupted", None)}
+        await until(lambda: rig.journal.running == 0)

@@ -148,7 +148,7 @@ async def test_a_fault_of_ours_is_told_by_its_number_and_logged_with_the_rest(ri
     assert json.loads(text)["code"] == "INTERNAL_ERROR"
     assert json.loads(text)["requestId"] == "req-7"
     assert "secret" not in text
-    line = next(line for line in lines if line["event"] == "unexpected error")
+    line = next(line for line in lines if line["event"] == "request_failed")
     assert (line["request_id"], line["exc_info"]) == ("req-7", True)
 
 

@@ -191,6 +191,19 @@ async def test_a_user_has_so_many_sessions_and_a_node_has(house: House) -> None:
     await house.sessions.create("cid")
 
 
+async def test_an_empty_session_that_nobody_is_in_makes_room_for_a_new_one(house: House) -> None:
+    """A page that is loaded again and again leaves one behind each time."""
+    left = await house.joined()
+    held = await house.joined()
+    house.sessions.part(left)
+    fresh = await house.sessions.create("ada")
+    assert not house.sessions.lives(left)
+    assert house.sessions.lives(held)
+    assert house.sessions.lives(fresh)
+    with pytest.raises(SessionLimit, match="this account"):
+        await house.sessions.create("ada")
+
+
 async def test_a_session_reopened_counts_as_a_new_one(house: House) -> None:
     session = await house.joined()
     await house.sessions.end(session)

@@ -267,7 +267,9 @@ async def test_closing_tells_why_once_and_whether_coming_back_helps(socket: Sock
     socket.outbox.close(Unauthenticated("revoked"))
     socket.outbox.close(SlowConsumer())
     socket.outbox.tell(Draining(1))
-    assert await socket.take() == [["error", {"code": "UNAUTHENTICATED", "message": "revoked"}]]
+    ((name, fault),) = await socket.take()
+    assert (name, fault["code"], fault["message"]) == ("error", "UNAUTHENTICATED", "revoked")
+    assert fault["requestId"].startswith("req_")
     assert socket.hung_up == [True]
 
 
