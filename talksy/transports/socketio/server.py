@@ -206,21 +206,23 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             return
         if final:
             await self._send_packet(eio_sid, self.packet_class(DISCONNECT, namespace=ROOT))
-        if not socket.upgraded:
-            # The stock client closes on CLOSE before it looks at what came in the same payload.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(socket.queue.join(), READ_SECONDS)
-        await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+        await self._part(socket)
         await asyncio.sleep(ABORT_SECONDS)
         self.eio.sockets.pop(eio_sid, None)
         if transport := getattr(socket, "wire", None):
             transport.abort()
 
+    async def _part(self, socket: Any) -> None:
+        """Closes a socket behind what its client was sent."""
+        if not socket.upgraded:
+            # The stock client closes on CLOSE before it looks at what came in the same payload.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(socket.queue.join(), READ_SECONDS)
+        await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+
     async def close(self) -> None:
         """Closes every socket."""
-        for eio_sid in list(self.eio.sockets):
-            socket = self.eio.sockets[eio_sid]
-            await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+        await asyncio.gather(*(self._part(socket) for socket in list(self.eio.sockets.values())))
         await self.shutdown()
         for task in self._tasks:
             task.cancel()
