@@ -60,7 +60,7 @@ class Database:
         with only_server(target) if exclusive else nullcontext():
             await asyncio.to_thread(migrate, target, upgrade=upgrade)
             # A statement in a log line or a traceback must not bring what people wrote.
-            engine = create_async_engine(target, hide_parameters=True)
+            engine = create_async_engine(target, hide_parameters=True, pool_timeout=TURN_SECONDS)
             if engine.dialect.name == "sqlite":
                 _tune_sqlite(engine)
             try:

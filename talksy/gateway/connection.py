@@ -81,7 +81,9 @@ class Connection:
         if self.closed or self.reads(turn_id):
             reader.close()
             return
-        self._readers = {key: old for key, old in self._readers.items() if not old.over}
+        if self._held is None:
+            # What is held back asks which turns were sent.
+            self._readers = {key: old for key, old in self._readers.items() if not old.over}
         self._readers[turn_id] = reader
         self.outlet.attach(reader)
 

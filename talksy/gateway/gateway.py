@@ -111,7 +111,8 @@ class Gateway:
     async def connect(self, hello: Hello, address: str, outlet: Outlet) -> Connection:
         """Lets a client in, or raises why not. ``welcome`` follows once it knows that it is in.
 
-        Raises ``ServerDraining``, ``Unauthenticated``, ``TokenExpired`` or ``SessionLimit``.
+        Raises ``ServerDraining``, ``Unauthenticated``, ``TokenExpired``, ``RateLimited`` or
+        ``SessionLimit``.
         """
         if self.draining:
             raise ServerDraining
@@ -122,6 +123,7 @@ class Gateway:
         connection.hold()
         self._registry.reserve(connection)
         try:
+            await self._take(connection, "connects", self._rules.connects, MINUTE_MS)
             session = await self._session(connection, hello)
             # Revoked in the meantime, it was in nobody's list to be closed.
             await self._auth.verify(hello.token)
@@ -323,11 +325,13 @@ class Gateway:
         session = self._living(connection)
         # First, so that nothing more is said in it while what runs is cancelled.
         row = await self._sessions.end(session)
-        await self._turns.end(session.id)
-        for other in self._registry.of(session.id):
-            if other is not connection:
-                other.outlet.tell(SessionOver(session.id, "ended"))
-            self._exit(other)
+        try:
+            await self._turns.end(session.id)
+        finally:
+            for other in self._registry.of(session.id):
+                if other is not connection:
+                    other.outlet.tell(SessionOver(session.id, "ended"))
+                self._exit(other)
         return row
 
     # ---- what happens by itself

@@ -16,6 +16,8 @@ class Rules:
     messages_ms: int = 60_000
     reads: int = 600
     """How many other requests each minute."""
+    connects: int = 600
+    """How many times it may connect each minute: each new session is a row."""
     max_chars: int = 32_000
     history: int = 100
     """How many messages a model is given, and a client that comes back."""

@@ -62,11 +62,11 @@ class Turns:
         try:
             admission = await self._lane.admit(draft, self._clock())
         except BaseException:
-            del self._senders[draft.turn_id]
+            self._senders.pop(draft.turn_id, None)
             connection.release()
             raise
         if admission.duplicate:
-            del self._senders[draft.turn_id]
+            self._senders.pop(draft.turn_id, None)
         return self.receipt(connection, draft, admission)
 
     def receipt(self, connection: Connection, draft: Draft, admission: Admission) -> Receipt:
@@ -115,7 +115,11 @@ class Turns:
             except TalksyError as error:
                 # The answer is worth more than the echo of the question.
                 log.warning("message_not_shown", code=error.code, turn_id=row.id)
-        for connection in self._registry.of(row.session_id):
+        # Who asked is told, also if its session has ended since it was given its word.
+        told = dict.fromkeys(self._registry.of(row.session_id))
+        if sender is not None:
+            told[sender] = None
+        for connection in told:
             shown = message if connection is not sender else None
             connection.deliver(partial(_show, connection, shown, mirror))
 

@@ -79,7 +79,7 @@ class Sessions:
         self._life = life
         self._clock = clock
         self._live: dict[str, Session] = {}
-        # One comes in at a time: what was counted still holds when it is written.
+        # One comes in or ends at a time: what was read or counted still holds when it is written.
         self._coming = asyncio.Lock()
 
     async def start(self) -> None:
@@ -113,10 +113,8 @@ class Sessions:
         live = self._live.get(session_id)
         if live is not None and live.user_id == user_id and live.expires_at > self._clock():
             return live
-        if not reopen:
-            return await self._restore(user_id, session_id, reopen=False)
         async with self._coming:
-            return await self._restore(user_id, session_id, reopen=True)
+            return await self._restore(user_id, session_id, reopen=reopen)
 
     async def _restore(self, user_id: str, session_id: str, *, reopen: bool) -> Session:
         now = self._clock()
@@ -194,7 +192,8 @@ class Sessions:
     async def end(self, session: Session) -> SessionRow:
         """Ends the session now. Raises ``SessionNotFound``."""
         self._live.pop(session.id, None)
-        row = await self._rows.end(session.id, self._clock())
+        async with self._coming:
+            row = await self._rows.end(session.id, self._clock())
         if row is None:
             raise SessionNotFound
         return row

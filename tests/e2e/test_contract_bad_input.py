@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -369,3 +370,63 @@ async def test_a_polling_client_is_told_why_before_it_is_closed(
         assert json.loads(told[0][2:])[1]["code"] == "UNAUTHENTICATED"
         assert json.loads(told[0][2:])[1]["requestId"].startswith("req_")
         assert told[1:] == ["41"]
+
+
+async def test_attachments_are_bounded_all_together(server: Server, account: Account) -> None:
+    """A client may not make the server hold what it never finishes."""
+    async with open_wire(server.url) as wire:
+        await joined(wire, account)
+        await wire.send('4510-["audio",{"_placeholder":true,"num":0}]')
+        for _ in range(2):
+            await wire.send(b"x" * 1_100_000)
+        assert "attachments" in (await wire.event("error"))["message"]
+        await wire.send('4232["get_session_info"]')
+        assert (await wire.ack(32))["ok"] is True
+
+
+async def test_an_upgrade_that_comes_to_nothing_leaves_polling_as_it_was(
+    server: Server, account: Account
+) -> None:
+    query = {"EIO": "4", "transport": "polling"}
+    async with aiohttp.ClientSession(server.url) as http:
+        async with http.get("/socket.io/", params=query) as answer:
+            query["sid"] = json.loads((await answer.text())[1:])["sid"]
+        async with http.ws_connect("/socket.io/", params={**query, "transport": "websocket"}):
+            pass
+        hello = "40" + json.dumps({"token": account.token})
+        async with http.post("/socket.io/", params=query, data=hello) as answer:
+            assert answer.status == 200
+        told = ""
+        while "SESSION_CREATED" not in told:
+            async with http.get("/socket.io/", params=query) as answer:
+                told = await answer.text()
+                assert told != "6", "nothing is delivered"
+
+
+async def test_what_the_library_sends_is_bounded_too(server: Server) -> None:
+    """A client that asks and asks and never polls is given up."""
+    query = {"EIO": "4", "transport": "polling"}
+    async with aiohttp.ClientSession(server.url) as http:
+        async with http.get("/socket.io/", params=query) as answer:
+            query["sid"] = json.loads((await answer.text())[1:])["sid"]
+        refusals = "\x1e".join([f"40/{90 * 'x'},"] * 900)
+        status = 200
+        async with asyncio.timeout(SECONDS):
+            while status == 200:
+                async with http.post("/socket.io/", params=query, data=refusals) as answer:
+                    status = answer.status
+        assert status == 400
+
+
+async def test_a_payload_of_unknown_length_is_refused(server: Server) -> None:
+    query = {"EIO": "4", "transport": "polling"}
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"3"
+
+    async with aiohttp.ClientSession(server.url) as http:
+        async with http.get("/socket.io/", params=query) as answer:
+            query["sid"] = json.loads((await answer.text())[1:])["sid"]
+        async with http.post("/socket.io/", params=query, data=pieces()) as answer:
+            assert answer.status == 400
+            assert "Content-Length" in (await answer.json(content_type=None))["message"]

@@ -424,3 +424,18 @@ async def test_the_own_page_and_programs_may_connect(
     client = await door.at(choosy.url).open(account, headers=headers)
 
     assert await client.wait("SESSION_CREATED")
+
+
+async def test_a_socket_may_leave_the_namespace_and_come_back(
+    server: Server, account: Account
+) -> None:
+    """It is let go of each time, so that it does not meet its own caps."""
+    async with open_wire(server.url) as wire:
+        session = None
+        for _ in range(30):
+            answer = await wire.join({"token": account.token, "sessionId": session})
+            assert answer is not None
+            assert answer.startswith("40")
+            async for packet in wire.until("SESSION_RESTORED" if session else "SESSION_CREATED"):
+                session = json.loads(packet[2:])[1]["sessionId"]
+            await wire.send("41")

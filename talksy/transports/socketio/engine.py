@@ -6,7 +6,7 @@ Leaned on beyond the library's public API: ``create_queue``, ``sockets``,
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import engineio
 import structlog
@@ -15,7 +15,7 @@ from engineio.async_drivers.aiohttp import WebSocket, translate_request
 from engineio.exceptions import EngineIOError
 from engineio.payload import Payload
 
-from talksy.errors import OriginDenied, PayloadTooLarge
+from talksy.errors import OriginDenied, PayloadTooLarge, ValidationError
 from talksy.transports.origin import origin_allowed
 from talksy.transports.rest.headers import request_id
 from talksy.transports.rest.problems import problem
@@ -28,6 +28,8 @@ Payload.max_decode_packets = 1_000
 
 CLIENT_TYPES = frozenset("1345")
 """What a client may send over a WebSocket: close, pong, message, upgrade; and a probe."""
+BODY_SECONDS = 10.0
+"""How long a polled body may take to come."""
 PROBE = "2probe"
 MALFORMED = "4?"
 """A message that no Socket.IO packet is: it stands for a frame that no Engine.IO packet is."""
@@ -43,13 +45,24 @@ class Driver(WebSocket):  # type: ignore[misc]
         )
         await self._sock.prepare(request)
         # The handler is a method of the socket this connection belongs to, or upgrades.
-        self.handler.__self__.wire = request.transport
-        await self.handler(self)
+        self._socket.wire = request.transport
+        try:
+            await self.handler(self)
+        finally:
+            # An upgrade that came to nothing leaves polling as it was.
+            self._socket.upgrading = False
         return self._sock
+
+    @property
+    def _socket(self) -> Any:
+        return self.handler.__self__
 
     async def wait(self) -> str | bytes:
         """The next frame; one that is no Engine.IO packet as a message that is refused."""
-        data: str | bytes = await super().wait()
+        # A probe that does not go on must not hold the connection; TimeoutError is an OSError.
+        probing = not self._socket.upgraded
+        async with asyncio.timeout(self.server.ping_timeout if probing else None):
+            data: str | bytes = await super().wait()
         known = not isinstance(data, str) or data[:1] in CLIENT_TYPES or data == PROBE
         return data if known else MALFORMED
 
@@ -62,10 +75,11 @@ class _Body:
 
     async def read(self, length: int) -> bytes:
         try:
-            body = await self._content.readexactly(length)
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await self._content.readexactly(length)
             # The library logs what it cannot read and answers "OK"; this way it says so and closes.
             Payload(encoded_payload=body.decode())
-        except (asyncio.IncompleteReadError, ValueError, IndexError) as error:
+        except (TimeoutError, asyncio.IncompleteReadError, ValueError, LookupError) as error:
             raise EngineIOError("not an Engine.IO payload") from error
         return body
 
@@ -94,8 +108,16 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if (request.content_length or 0) > self.max_http_buffer_size:
             too_large = PayloadTooLarge(f"a payload may have {self.max_http_buffer_size} bytes")
             return problem(too_large, request_id(request))
-        answer: web.StreamResponse = await super().handle_request(request)
-        return answer
+        sid = request.query.get("sid", "")
+        if (socket := self.sockets.get(sid)) and socket.closed:
+            del self.sockets[sid]
+        if request.method != "POST" or socket is None:
+            return cast("web.StreamResponse", await super().handle_request(request))
+        if request.content_length is None:
+            return problem(ValidationError("a payload needs a Content-Length"), request_id(request))
+        # One payload after the other, also from a client that does not wait: order is kept.
+        async with vars(socket).setdefault("posting", asyncio.Lock()):
+            return cast("web.StreamResponse", await super().handle_request(request))
 
     async def disconnect(self, sid: str | None = None) -> None:
         """Closes a socket without waiting for its client to read what lies in its queue."""

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from engineio.packet import MESSAGE, Packet
+from engineio.exceptions import SocketIsClosedError
+from engineio.packet import MESSAGE, NOOP, Packet
 
 from talksy.errors import SlowConsumer, TalksyError, error_payload
 from talksy.events import Fault, Notice
@@ -29,6 +30,10 @@ HARD_LIMIT = 1_000_000
 """Queued bytes beyond which the socket is closed."""
 
 
+EMPTY_BYTES = 400
+"""About what a packet without data takes."""
+
+
 class Queue(asyncio.Queue[Packet | None]):
     """A connection's queue that knows its bytes and says when they were taken.
 
@@ -42,6 +47,12 @@ class Queue(asyncio.Queue[Packet | None]):
         self._telling = False
         self.bytes = 0
         self.taken: Callable[[], None] | None = None
+
+    async def put(self, item: Packet | None) -> None:
+        """What the library itself sends. Raises ``SocketIsClosedError`` past the limit."""
+        if item is not None and self.bytes > HARD_LIMIT and item.packet_type in {MESSAGE, NOOP}:
+            raise SocketIsClosedError
+        await super().put(item)
 
     async def get(self) -> Packet | None:
         self._given = 0
@@ -75,7 +86,7 @@ class Queue(asyncio.Queue[Packet | None]):
 
 
 def _length(packet: Packet) -> int:
-    return len(packet.data) if isinstance(packet.data, str | bytes) else 64
+    return len(packet.data) if isinstance(packet.data, str | bytes) else EMPTY_BYTES
 
 
 def _event(name: str, payload: Any) -> Packet:

@@ -18,6 +18,7 @@ import orjson
 import socketio
 import structlog
 from aiohttp import web
+from engineio import packet as eio_packet
 from socketio.exceptions import ConnectionRefusedError as Refused
 from socketio.packet import BINARY_ACK, BINARY_EVENT, DISCONNECT, EVENT, Packet
 
@@ -36,6 +37,7 @@ ROOT = "/"
 PACKET_TYPES = frozenset("0123456")
 ASKING = re.compile(r"2(?:/[^,]*,)?(\d{1,15})\[")
 """How an event begins that asks for an acknowledgement, with its number."""
+NAMESPACE_CHARS = 100
 READ_SECONDS = 1.0
 """How long a polling client is waited for before its socket is closed."""
 ABORT_SECONDS = 5.0
@@ -60,6 +62,8 @@ class Strict(Packet):  # type: ignore[misc]
     """A Socket.IO packet that is refused where it is not well formed."""
 
     attachments_allowed = 10
+    attached_bytes = 2_000_000
+    """All attachments of a packet together."""
 
     def decode(self, encoded_packet: Any) -> int:
         if not isinstance(encoded_packet, str):
@@ -67,6 +71,8 @@ class Strict(Packet):  # type: ignore[misc]
         if encoded_packet[:1] not in PACKET_TYPES:
             raise ValueError("no such packet type")
         count = int(super().decode(encoded_packet) or 0)
+        if len(self.namespace or "") > NAMESPACE_CHARS:
+            raise ValueError("no such namespace")
         if count > self.attachments_allowed:
             raise ValueError(f"{count} attachments, {self.attachments_allowed} are allowed")
         if self.packet_type in {BINARY_EVENT, BINARY_ACK} and count == 0:
@@ -77,6 +83,11 @@ class Strict(Packet):  # type: ignore[misc]
         ):
             raise ValueError("an event is a list that begins with its name")
         return count
+
+    def add_attachment(self, attachment: bytes) -> bool:
+        if sum(map(len, self.attachments)) + len(attachment) > self.attached_bytes:
+            raise ValueError(f"its attachments have more than {self.attached_bytes} bytes")
+        return bool(super().add_attachment(attachment))
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]
@@ -109,6 +120,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         self._gateway = gateway
         self._trusted = tuple(trusted_proxies)
         self._desks: dict[str, Desk] = {}
+        self._leaving: set[str] = set()
+        """Sockets that are being closed: nothing more of theirs is read."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.on("connect", self._enter)
@@ -146,6 +159,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             # It went while it was let in, when nobody could be told.
             del self._desks[eio_sid]
             desk.close()
+            sid = self.manager.sid_from_eio_sid(eio_sid, ROOT)
+            await self.manager.disconnect(sid, ROOT, ignore_queue=True)
         else:
             await desk.open()
 
@@ -191,9 +206,13 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         if timer := self._timers.pop(eio_sid, None):
             timer.cancel()
+        self._leaving.discard(eio_sid)
         if socket := self.eio.sockets.get(eio_sid):
+            loop = asyncio.get_running_loop()
             # Ends a waiting poll and the WebSocket's writer, behind the CLOSE that comes next.
-            asyncio.get_running_loop().call_soon(socket.queue.put_nowait, None)
+            loop.call_soon(socket.queue.put_nowait, None)
+            if transport := getattr(socket, "wire", None):
+                loop.call_later(ABORT_SECONDS, transport.abort)
         await super()._handle_eio_disconnect(eio_sid, reason)
         self._binary_packet.pop(eio_sid, None)
 
@@ -205,12 +224,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if socket is None:
             return
         if final:
-            await self._send_packet(eio_sid, self.packet_class(DISCONNECT, namespace=ROOT))
+            goodbye = self.packet_class(DISCONNECT, namespace=ROOT).encode()
+            socket.queue.put_nowait(eio_packet.Packet(eio_packet.MESSAGE, data=goodbye))
         await self._part(socket)
-        await asyncio.sleep(ABORT_SECONDS)
-        self.eio.sockets.pop(eio_sid, None)
-        if transport := getattr(socket, "wire", None):
-            transport.abort()
 
     async def _part(self, socket: Any) -> None:
         """Closes a socket behind what its client was sent."""
@@ -241,6 +257,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     # ---- events
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        if eio_sid in self._leaving or eio_sid not in self.environ:
+            return  # it is being closed, or has been
         desk = self._desks.get(eio_sid)
         try:
             if eio_sid in self._binary_packet and not isinstance(data, bytes):
@@ -250,6 +268,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self._binary_packet.pop(eio_sid, None)
             log.info("bad_packet", error=type(error).__name__)
             if desk is None:
+                self._leaving.add(eio_sid)
                 self._spawn(self._hang_up(eio_sid))
             else:
                 asked = ASKING.match(data) if isinstance(data, str) else None

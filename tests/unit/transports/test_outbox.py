@@ -15,6 +15,7 @@ from talksy.events import Chunk, Draining, Ending, Event
 from talksy.journal import Mirror, Reader
 from talksy.journal.mirror import opened
 from talksy.transports.socketio.outbox import (
+    EMPTY_BYTES,
     HARD_LIMIT,
     HIGH_WATER,
     PAYLOAD_PACKETS,
@@ -292,7 +293,7 @@ async def test_the_end_of_the_queue_weighs_nothing() -> None:
     queue = Queue()
     queue.put_nowait(None)
     queue.put_nowait(Packet(2, data=None))
-    assert queue.bytes == 64
+    assert queue.bytes == EMPTY_BYTES
     assert await queue.get() is None
     await queue.get()
     assert queue.bytes == 0
