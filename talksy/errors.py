@@ -35,7 +35,13 @@ for REST and for sockets.
 """
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, ClassVar
+
+
+def whole_seconds(seconds: float) -> int:
+    """As clients are told to wait: rounded up, a second at least."""
+    return max(1, ceil(seconds))
 
 
 class TalksyError(Exception):
@@ -64,7 +70,7 @@ class TalksyError(Exception):
         if self.faults:
             body["errors"] = [{"path": path, "message": message} for path, message in self.faults]
         if self.retry_after is not None:
-            body["retryAfter"] = max(1, round(self.retry_after + 0.499))
+            body["retryAfter"] = whole_seconds(self.retry_after)
         return body
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
+from talksy.errors import whole_seconds
 from talksy.events import (
     Active,
     Chunk,
@@ -139,5 +140,5 @@ def _limited(words: Limited) -> dict[str, Any]:
         "limit": words.limit,
     }
     if words.retry_after is not None:
-        payload["retryAfter"] = max(1, round(words.retry_after + 0.499))
+        payload["retryAfter"] = whole_seconds(words.retry_after)
     return payload

@@ -8,7 +8,8 @@ from aiohttp import web
 from talksy.auth import Auth, email_key
 from talksy.errors import InvalidCredentials, RateLimited, TalksyError, Unauthenticated
 from talksy.ratelimit import Limiter
-from talksy.transports.address import Network, client_address
+from talksy.transports.address import Network
+from talksy.transports.asking import address, bearer
 from talksy.transports.rest.bodies import (
     GrantBody,
     LoginBody,
@@ -64,7 +65,7 @@ class AccountRoutes:
         # Counted for the account and this address together, so that a stranger who guesses
         # elsewhere locks nobody out; taken first, so that guesses side by side are counted, too.
         account = sha256(email_key(body.email).encode("utf-8", "replace")).hexdigest()
-        attempt = f"failures:{self._address(request)}:{account}"
+        attempt = f"failures:{address(request, self._trusted)}:{account}"
         await self._take(attempt, self._login_failures, FAILURES_MS)
         try:
             grant = await self._auth.login(body.email, body.password)
@@ -89,12 +90,8 @@ class AccountRoutes:
         identity = await self._auth.verify(_bearer(request))
         return answer(UserBody.of(await self._auth.user(identity.user_id)))
 
-    def _address(self, request: web.Request) -> str:
-        forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
-        return client_address(request.remote or "", forwarded, self._trusted)
-
     async def _limit(self, request: web.Request, name: str, per_minute: int) -> None:
-        await self._take(f"{name}:{self._address(request)}", per_minute, MINUTE_MS)
+        await self._take(f"{name}:{address(request, self._trusted)}", per_minute, MINUTE_MS)
 
     async def _take(self, key: str, limit: int, window_ms: int) -> None:
         verdict = await self._limiter.take(key, limit, window_ms)
@@ -103,7 +100,7 @@ class AccountRoutes:
 
 
 def _bearer(request: web.Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = bearer(request)
+    if token is None:
         raise Unauthenticated("Send the access token as Authorization: Bearer <token>.")
-    return token.strip()
+    return token

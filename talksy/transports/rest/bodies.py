@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import pydantic
@@ -14,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from talksy.auth import Grant, User, email_faults, password_faults
 from talksy.errors import PayloadTooLarge, ValidationError
 from talksy.transports.faults import validation_error
+from talksy.transports.wire import iso
 
 
 class Body(BaseModel):
@@ -59,9 +59,7 @@ class UserBody(Body):
 
     @classmethod
     def of(cls, user: User) -> "UserBody":
-        created = datetime.fromtimestamp(user.created_at / 1000, UTC)
-        text = created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return cls(id=user.id, email=user.email, created_at=text)
+        return cls(id=user.id, email=user.email, created_at=iso(user.created_at))
 
 
 class GrantBody(Body):

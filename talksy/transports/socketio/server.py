@@ -25,7 +25,8 @@ from socketio.packet import BINARY_ACK, BINARY_EVENT, DISCONNECT, EVENT, Packet
 from talksy.errors import InternalError, TalksyError, ValidationError
 from talksy.gateway import Gateway, Hello
 from talksy.ids import new_id
-from talksy.transports.address import Network, client_address
+from talksy.transports.address import Network
+from talksy.transports.asking import address, bearer
 from talksy.transports.socketio import json
 from talksy.transports.socketio.desk import Desk, hello
 from talksy.transports.socketio.engine import Engine
@@ -175,12 +176,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         request: web.Request = environ["aiohttp.request"]
         try:
             greeting = _greeting(request, auth)
-            address = client_address(
-                request.remote or "",
-                ",".join(request.headers.getall("X-Forwarded-For", [])),
-                self._trusted,
-            )
-            connection = await self._gateway.connect(greeting, address, outbox)
+            where = address(request, self._trusted)
+            connection = await self._gateway.connect(greeting, where, outbox)
         except TalksyError as error:
             log.info("connect_refused", code=error.code)
             raise Refused(error.message, dict(error.payload())) from None
@@ -301,7 +298,5 @@ def _fault(error: Exception) -> str:
 
 
 def _greeting(request: web.Request, auth: Any) -> Hello:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else None
     query = parse_qs(request.query_string)
-    return hello(auth, bearer=bearer or None, session_id=query.get("sessionId", [None])[0])
+    return hello(auth, bearer=bearer(request), session_id=query.get("sessionId", [None])[0])

@@ -1,0 +1,19 @@
+"""Who asks, as the HTTP request of any transport tells."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from talksy.transports.address import Network, client_address
+
+
+def address(request: web.Request, trusted: Sequence[Network]) -> str:
+    """The client's address, as far as ``trusted`` proxies tell it."""
+    forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
+    return client_address(request.remote or "", forwarded, trusted)
+
+
+def bearer(request: web.Request) -> str | None:
+    """The token of ``Authorization: Bearer``, None where there is none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
