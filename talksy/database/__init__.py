@@ -1,6 +1,8 @@
-"""Durable truth: users, token families, sessions, messages, turns."""
+"""Durable truth: users, token families, sessions, messages, turns, usage."""
 
-from talksy.database.engine import Database, InUse
-from talksy.database.migrate import SchemaError
+from talksy.database.engine import Database
+from talksy.database.migrate import Outdated, SchemaError, schema_sql
+from talksy.database.postgres import Unreachable
+from talksy.database.sqlite import InUse
 
-__all__ = ["Database", "InUse", "SchemaError"]
+__all__ = ["Database", "InUse", "Outdated", "SchemaError", "Unreachable", "schema_sql"]

@@ -3,13 +3,28 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import ColumnElement, RowMapping, delete, exists, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    RowMapping,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from talksy.database.engine import Database
+from talksy.database.engine import Database, again
 from talksy.database.tables import refresh_tokens, token_families, users
 from talksy.errors import EmailTaken
+
+SWEEP_ROWS = 500
+"""A sweep erases so many rows in one transaction: nobody waits long for it."""
+SETTLED_MS = 60_000
+"""No transaction that began before is still under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,7 @@ class Accounts:
         )
         return await self._one(users.c.id == alive.scalar_subquery())
 
+    @again
     async def rotate(
         self,
         presented: str,
@@ -143,6 +159,25 @@ class Accounts:
             await _revoke(connection, row["family_id"], now)
             return Rotation("replayed", row["family_id"], row["user_id"])
 
+    async def successor(self, presented: str) -> bytes | None:
+        """What replaced the token with this hash, sealed; None while it can be used itself."""
+        async with self._database.read() as connection:
+            found = await connection.execute(
+                select(refresh_tokens.c.successor).where(refresh_tokens.c.hash == presented)
+            )
+            sealed: bytes | None = found.scalar_one_or_none()
+        return sealed
+
+    async def rehash(self, user_id: str, former: str, hashed: str) -> bool:
+        """Replaces the hash of a password, unless it is not ``former`` any more."""
+        async with self._database.write() as connection:
+            renewed = await connection.execute(
+                update(users)
+                .where(users.c.id == user_id, users.c.password_hash == former)
+                .values(password_hash=hashed)
+            )
+            return bool(renewed.rowcount)
+
     async def revoke(self, presented: str, *, now: int) -> str | None:
         """Revokes the family of the token with this hash, used or not, and names it.
 
@@ -155,8 +190,13 @@ class Accounts:
             await _revoke(connection, row["family_id"], now)
             return str(row["family_id"])
 
-    async def sweep(self, *, now: int, grace_ms: int) -> int:
-        """Erases successors whose grace is over and tokens that have run out; counts the latter."""
+    async def sweep(self, *, now: int, grace_ms: int, access_ms: int) -> int:
+        """Erases successors whose grace is over, tokens that have run out and families that no
+        token can speak for any more; counts the tokens.
+
+        ``access_ms`` is how long an access token lives: while there may be one, its family stays.
+        A little at a time, so that nobody waits for it.
+        """
         async with self._database.write() as connection:
             await connection.execute(
                 update(refresh_tokens)
@@ -166,10 +206,29 @@ class Accounts:
                 )
                 .values(successor=None)
             )
-            expired = await connection.execute(
-                delete(refresh_tokens).where(refresh_tokens.c.expires_at <= now)
-            )
-            return expired.rowcount
+        settled = now - SETTLED_MS
+        dead = token_families.c.revoked_at <= settled
+        of_dead = refresh_tokens.c.family_id.in_(select(token_families.c.id).where(dead))
+        bare = ~exists().where(refresh_tokens.c.family_id == token_families.c.id)
+        silent = token_families.c.created_at <= settled - access_ms
+        await self._erase(refresh_tokens.c.hash, of_dead)
+        await self._erase(token_families.c.id, bare, or_(dead, silent))
+        return await self._erase(
+            refresh_tokens.c.hash,
+            refresh_tokens.c.expires_at <= now,
+            refresh_tokens.c.created_at <= now - access_ms,
+        )
+
+    async def _erase(self, key: Column[str], *where: ColumnElement[bool]) -> int:
+        """Deletes the rows of a table, some at a time; counts them."""
+        erased = 0
+        while True:
+            some = select(key).where(*where).limit(SWEEP_ROWS)
+            async with self._database.write() as connection:
+                gone = await connection.execute(delete(key.table).where(key.in_(some)))
+            erased += gone.rowcount
+            if gone.rowcount < SWEEP_ROWS:
+                return erased
 
     async def _one(self, condition: ColumnElement[bool]) -> Account | None:
         async with self._database.read() as connection:

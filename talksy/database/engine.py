@@ -1,97 +1,144 @@
 """The connection to the durable truth: one engine, a way to read and a way to write."""
 
 import asyncio
-import fcntl
-from collections.abc import AsyncIterator, Iterator
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from pathlib import Path
-from typing import Any, Self
+from functools import wraps
+from time import perf_counter
+from typing import Any, ParamSpec, Self, TypeVar
 
 import structlog
-from sqlalchemy import event, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from talksy.database.migrate import migrate
+from talksy.database.migrate import migrate_file, migrate_server
+from talksy.database.postgres import Unreachable, clashed, postgres_away, postgres_engine
+from talksy.database.sqlite import only_server, sqlite_away, sqlite_engine, sqlite_url
 from talksy.errors import Overloaded
+from talksy.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-BUSY_MS = 2_000
-"""How long SQLite waits for another process's write, in milliseconds."""
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
 TURN_SECONDS = 2.0
-"""How long a write waits for those before it."""
-
-
-class InUse(Exception):
-    """Another server has the embedded database."""
-
-
-def engine_url(url: str) -> URL:
-    """The driver's URL for a plain one, ``sqlite:///path``."""
-    parsed = make_url(url)
-    drivers = {"sqlite": "sqlite+aiosqlite"}
-    return parsed.set(drivername=drivers.get(parsed.drivername, parsed.drivername))
+"""How long a write waits for those before it, and anybody for a connection."""
+SECONDS = 4.0
+"""How long a transaction on a server may take in all; then its connection is hung up on."""
+LOCK_MS = 3_000
+"""How long it waits for a lock: less, so that the connection may be kept."""
+IDLE_MS = 10_000
+"""After so long without a word from us the server gives our locks to others."""
+PAUSES = (0.02, 0.1, 0.5)
+"""Seconds at most before a transaction is tried again."""
 
 
 class Database:
     """Reads and writes in transactions. On SQLite one write at a time, in the order asked."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, metrics: Metrics | None = None) -> None:
         self._engine = engine
-        self._lock = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+        self._metrics = metrics or Metrics()
+        embedded = engine.dialect.name == "sqlite"
+        self._lock = asyncio.Lock() if embedded else None
+        self._away = sqlite_away if embedded else postgres_away
         self._writable = True
         """Whether the last write went through."""
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, upgrade: bool = True, exclusive: bool = False
+        cls,
+        url: str,
+        *,
+        upgrade: bool = True,
+        exclusive: bool = False,
+        pool_size: int = 10,
+        metrics: Metrics | None = None,
     ) -> AsyncIterator[Self]:
         """Opens the database at ``url`` and, with ``upgrade``, brings its tables up to date first.
 
-        ``exclusive`` is for the one server that may run on an embedded database. Raises
-        ``SchemaError`` when the tables are older or newer than this version of the code needs, and
-        ``InUse`` when another server has the database.
+        ``exclusive`` is for the one server that may run on an embedded database; ``pool_size``
+        bounds the connections to any other. Raises ``SchemaError`` when the tables are older or
+        newer than this version of the code needs, ``InUse`` when another server has the database,
+        and ``Unreachable``.
         """
-        target = engine_url(url)
-        with only_server(target) if exclusive else nullcontext():
-            await asyncio.to_thread(migrate, target, upgrade=upgrade)
-            # A statement in a log line or a traceback must not bring what people wrote.
-            engine = create_async_engine(target, hide_parameters=True, pool_timeout=TURN_SECONDS)
-            if engine.dialect.name == "sqlite":
-                _tune_sqlite(engine)
-            try:
-                yield cls(engine)
-            finally:
-                await engine.dispose()
+        if url.startswith("sqlite"):
+            file = sqlite_url(url)
+            with only_server(file) if exclusive else nullcontext():
+                await asyncio.to_thread(migrate_file, file, upgrade=upgrade)
+                async with _disposed(sqlite_engine(file, line_seconds=TURN_SECONDS)) as engine:
+                    yield cls(engine, metrics)
+        else:
+            server = postgres_engine(url, pool_size=pool_size, line_seconds=TURN_SECONDS)
+            async with _disposed(server) as engine:
+                await migrate_server(engine, upgrade=upgrade)
+                yield cls(engine, metrics)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One consistent view. Raises ``Overloaded`` where the database is away."""
-        with _away():
-            async with self._engine.connect() as connection:
+        with self._counted("read"):
+            async with self._connection() as connection:
+                if self._lock is None:
+                    await connection.execution_options(
+                        isolation_level="REPEATABLE READ", postgresql_readonly=True
+                    )
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back if it raises.
 
-        Raises ``Overloaded`` where the database is away.
+        Raises ``Overloaded`` where the database is away. It may have been committed all the same
+        where that was noticed at the very end.
         """
-        async with self._turn():
-            try:
-                with _away():
-                    async with self._engine.connect() as connection:
+        with self._counted("write"):
+            async with self._turn():
+                try:
+                    async with self._connection() as connection:
                         await connection.execution_options(talksy_write=True)
                         async with connection.begin():
                             yield connection
-            except Overloaded:
-                self._writable = False
-                raise
-            self._writable = True
+                except Overloaded:
+                    self._writable = False
+                    raise
+                self._writable = True
+
+    @contextmanager
+    def _counted(self, kind: str) -> Iterator[None]:
+        started, overloaded = perf_counter(), False
+        try:
+            yield
+        except Overloaded:
+            overloaded = True
+            raise
+        finally:
+            seconds = perf_counter() - started
+            self._metrics.transaction(kind, seconds, overloaded=overloaded)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that is hung up on where its transaction takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SECONDS
+        with self._told():
+            async with self._engine.connect() as connection:
+                if self._lock is not None:
+                    yield connection
+                    return
+                line = (await connection.get_raw_connection()).driver_connection
+                # Hung up on, and not cancelled: a cancelled statement asks the server to stop it,
+                # and waits for its word.
+                clock = loop.call_at(deadline, line.terminate)  # type: ignore[union-attr]
+                try:
+                    yield connection
+                finally:
+                    clock.cancel()
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -110,57 +157,70 @@ class Database:
         finally:
             self._lock.release()
 
-    async def ping(self) -> None:
-        """Returns when the database answers, and writes where the last write failed.
-
-        Raises ``Overloaded``.
-        """
-        async with self.read() if self._writable else self.write() as connection:
-            await connection.execute(text("SELECT 1"))
-
-
-@contextmanager
-def _away() -> Iterator[None]:
-    """Tells clients of a database that is away what they can do about it: try again."""
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
-        log.warning("database_away", error=type(error).__name__, reason=str(error.args[0])[:200])
-        raise Overloaded(retry_after=1) from error
-
-
-@contextmanager
-def only_server(url: URL) -> Iterator[None]:
-    """Holds the embedded database for this process. Raises ``InUse``."""
-    if url.get_backend_name() != "sqlite" or not url.database:
-        yield
-        return
-    path = Path(f"{url.database}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tells clients of a database that is away what they can do about it: try again."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InUse(f"another Talksy serves from {url.database}: stop it first") from None
-        yield
+            yield
+        except (DBAPIError, PoolTimeout, Unreachable) as error:
+            if isinstance(error, DBAPIError) and not self._away(error):
+                raise
+            told = error.orig if isinstance(error, DBAPIError) else error
+            reason = str(told).partition("\n")[0][:200]
+            log.warning("database_away", error=type(error).__name__, reason=reason)
+            raise Overloaded(retry_after=1) from error
+
+    async def ping(self) -> None:
+        """Returns when the database answers, and would take a write. Raises ``Overloaded``."""
+        if self._lock is not None:
+            async with self.read() if self._writable else self.write() as connection:
+                await connection.execute(text("SELECT 1"))
+            return
+        async with self.write() as connection:
+            asked = await connection.execute(select(func.current_setting("transaction_read_only")))
+            if asked.scalar_one() == "on":
+                log.warning("database_away", reason="it only reads")
+                raise Overloaded(retry_after=1)
 
 
-def _tune_sqlite(engine: AsyncEngine) -> None:
-    # SQLAlchemy's documentation, "Serializable isolation / Savepoints / Transactional DDL": the
-    # driver is told to leave transactions alone, and we begin them ourselves. A write takes the
-    # lock at once, since a read that turns into a write cannot wait for it.
-    @event.listens_for(engine.sync_engine, "connect")
-    def connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        # An acknowledged message survives a power cut, too.
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
+async def alone(connection: AsyncConnection, name: str) -> None:
+    """Waits until no other transaction is alone under ``name``, on whichever node, and keeps that
+    to the transaction's end. Begin with it: what is read after it is what the others left.
+    """
+    if connection.dialect.name == "sqlite":
+        return  # all writes are
+    await connection.execute(
+        select(
+            # A node that stands still or is cut off shall not keep the others waiting.
+            func.set_config("idle_in_transaction_session_timeout", str(IDLE_MS), True),
+            func.set_config("lock_timeout", str(LOCK_MS), True),
+            func.pg_advisory_xact_lock(func.hashtextextended(name, 0)),
+        )
+    )
 
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Any) -> None:
-        write = connection.get_execution_options().get("talksy_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+def again(
+    method: Callable[Arguments, Coroutine[Any, Any, Result]],
+) -> Callable[Arguments, Coroutine[Any, Any, Result]]:
+    """A method of one transaction, tried again where another stood in its way."""
+
+    @wraps(method)
+    async def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        for pause in PAUSES:
+            try:
+                return await method(*args, **kwargs)
+            except Overloaded as error:
+                if not clashed(error.__cause__):
+                    raise
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
+        return await method(*args, **kwargs)
+
+    return call
+
+
+@asynccontextmanager
+async def _disposed(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    try:
+        yield engine
+    finally:
+        await engine.dispose()

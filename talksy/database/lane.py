@@ -2,10 +2,13 @@
 
 All that decides is a row, decided in one transaction: the partial unique index on running turns is
 the lane, ``(session, message id)`` is idempotency, ``position`` the order, ``state = 'queued'`` the
-queue, and a turn's status changes from ``running`` by compare-and-set on its fence.
+queue, and a turn's status changes from ``running`` by compare-and-set on its fence. Whoever changes
+a session's lane is alone in it to the end of the transaction, on whichever node.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -14,12 +17,17 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from talksy.database.engine import Database
+from talksy.database.engine import Database, again, alone
 from talksy.database.rows import TurnRow, turn_row
 from talksy.database.tables import messages, turns
-from talksy.errors import IdempotencyConflict, TurnInProgress, TurnQueueFull
+from talksy.database.usage import add_usage
+from talksy.errors import IdempotencyConflict, Overloaded, TurnInProgress, TurnQueueFull
 from talksy.events import Ending
 from talksy.ids import new_id
+
+DOUBT_SECONDS = 15.0
+"""How long a commit that was given up may still come through: the server ends what stands still for
+10 s, and we what takes longer than 4."""
 
 OnBusy = Literal["queue", "reject", "interrupt"]
 
@@ -34,6 +42,8 @@ class Draft:
     streamed: bool
     on_busy: OnBusy = "queue"
     retry: bool = False
+    model: str | None = None
+    """The model that is asked for; None for the usual one."""
     turn_id: str = field(default_factory=lambda: new_id("trn"))
     """The turn's id, if there comes to be one."""
 
@@ -83,6 +93,8 @@ class Lane:
         self._database = database
         self._owner = owner
         self._queue = queue
+        self._doubtful_until = 0.0
+        """A turn may have been stored although its message was refused; by the monotonic clock."""
 
     async def known(self, draft: Draft) -> Admission | None:
         """What became of this message when it was sent before, or None.
@@ -96,9 +108,19 @@ class Lane:
     async def admit(self, draft: Draft, now: int) -> Admission:
         """Stores the message and starts or queues its turn, or tells what came of it before.
 
-        Raises ``IdempotencyConflict``, ``TurnInProgress`` or ``TurnQueueFull``.
+        Raises ``IdempotencyConflict``, ``TurnInProgress`` or ``TurnQueueFull``; ``Overloaded`` may
+        mean that the message is stored and only the word of it was lost: see ``strays``.
         """
+        try:
+            return await self._admit(draft, now)
+        except (Overloaded, asyncio.CancelledError):
+            self._doubtful_until = time.monotonic() + DOUBT_SECONDS
+            raise
+
+    @again
+    async def _admit(self, draft: Draft, now: int) -> Admission:
         async with self._database.write() as connection:
+            await alone(connection, draft.session_id)
             former = await _message(connection, draft.session_id, draft.message_id)
             if former is not None:
                 seen = _seen(former, draft)
@@ -165,6 +187,7 @@ class Lane:
                 status=status,
                 streamed=row.streamed,
                 attempt=attempts.scalar_subquery() + 1,
+                model=row.model if status == "running" else None,
                 created_at=now,
                 ended_at=None if status == "running" else now,
             )
@@ -172,21 +195,26 @@ class Lane:
         )
         return turn_row(added.one())
 
+    @again
     async def next(self, session_id: str, now: int) -> TurnRow | None:
         """Starts what waits in a session where nothing runs."""
         async with self._database.write() as connection:
+            await alone(connection, session_id)
             if await _running(connection, session_id) is not None:
                 return None
             return await self._start(connection, session_id, now)
 
+    @again
     async def finish(
         self, turn: TurnRow, ending: Ending, *, events: int, advance: bool = True
     ) -> Finished:
-        """Gives the turn its ending and, with ``advance``, starts what waits behind it.
+        """Gives the turn its ending, counts what it used and, with ``advance``, starts what waits
+        behind it.
 
         ``won`` is False when it has one already, or when another node took it over.
         """
         async with self._database.write() as connection:
+            await alone(connection, turn.session_id)
             changed = await connection.execute(
                 update(turns)
                 .where(
@@ -211,15 +239,18 @@ class Lane:
                 return Finished(won=False)
             if ending.text:
                 await _answer(connection, turn, ending, ending.text)
+            await add_usage(connection, turn.session_id, ending)
             if not advance:
                 return Finished(won=True)
             return Finished(
                 won=True, next=await self._start(connection, turn.session_id, ending.ended_at)
             )
 
+    @again
     async def drop(self, session_id: str, turn_id: str, now: int) -> TurnRow | None:
         """Ends a turn that still waits as ``cancelled``; None where it does not wait."""
         async with self._database.write() as connection:
+            await alone(connection, session_id)
             row = (
                 await connection.execute(
                     select(messages).where(
@@ -234,10 +265,12 @@ class Lane:
             await _show(connection, row)
             return await self._add(connection, row, "cancelled", now)
 
+    @again
     async def checkpoint(self, rows: Iterable[Checkpoint]) -> None:
         """Stores how far turns that still run have come."""
         async with self._database.write() as connection:
-            for row in rows:
+            # In an order that all keep to, so that two cannot wait for each other.
+            for row in sorted(rows, key=lambda row: row.turn.id):
                 await connection.execute(
                     update(turns)
                     .where(
@@ -250,7 +283,8 @@ class Lane:
                         events=row.events,
                         chunks=row.chunks,
                         provider=row.provider,
-                        model=row.model,
+                        # Until it is chosen, what was asked for stays.
+                        model=func.coalesce(row.model, turns.c.model),
                     )
                 )
 
@@ -285,6 +319,22 @@ class Lane:
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one_or_none()
         return turn_row(row) if row else None
+
+    async def strays(self, known: Collection[str]) -> Sequence[TurnRow]:
+        """What runs in this node's name and is not ``known`` here, turns by their ids.
+
+        Looks only where an admission came to no clear end, and for as long as it may still be under
+        way.
+        """
+        if time.monotonic() >= self._doubtful_until:
+            return []
+        mine = (turns.c.status == "running", turns.c.owner == self._owner)
+        async with self._database.read() as connection:
+            ids = {row.id for row in await connection.execute(select(turns.c.id).where(*mine))}
+            if not ids.difference(known):
+                return []
+            strange = turns.c.id.in_(ids.difference(known))
+            return [turn_row(row) for row in await connection.execute(select(turns).where(strange))]
 
     async def orphans(self) -> Sequence[TurnRow]:
         """Turns that run in the name of another node."""
@@ -380,6 +430,7 @@ async def _store(
                 state="queued",
                 streamed=draft.streamed,
                 turn_id=draft.turn_id,
+                model=draft.model,
                 created_at=now,
             )
         )
@@ -397,7 +448,7 @@ async def _store(
     await connection.execute(
         update(messages)
         .where(of_session, messages.c.id == draft.message_id)
-        .values(state="queued", streamed=draft.streamed, turn_id=draft.turn_id)
+        .values(state="queued", streamed=draft.streamed, turn_id=draft.turn_id, model=draft.model)
     )
 
 

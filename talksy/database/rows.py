@@ -42,6 +42,7 @@ class TurnRow:
     chunks: int
     provider: str | None
     model: str | None
+    """Which was asked for while it runs, and which answered once it ended."""
     usage: Usage | None
     error: Mapping[str, Any] | None
     degraded: bool

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from talksy.database.engine import Database
+from talksy.database.engine import Database, again, alone
 from talksy.database.rows import SessionRow
 from talksy.database.tables import messages, sessions
+from talksy.errors import SessionLimit
 
 
 class SessionRows:
@@ -15,9 +17,10 @@ class SessionRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, row: SessionRow) -> None:
-        """Keeps a new session."""
+    async def add(self, row: SessionRow, *, most: int) -> None:
+        """Keeps a new session. Raises ``SessionLimit`` where its user has ``most`` open ones."""
         async with self._database.write() as connection:
+            await _check_room(connection, row.user_id, row.created_at, most)
             await connection.execute(
                 sessions.insert().values(
                     id=row.id,
@@ -39,13 +42,8 @@ class SessionRows:
 
     async def count(self, now: int, user_id: str | None = None) -> int:
         """How many are open at ``now``, of one user or of all."""
-        query = select(func.count()).where(
-            sessions.c.ended_at.is_(None), sessions.c.expires_at > now
-        )
-        if user_id is not None:
-            query = query.where(sessions.c.user_id == user_id)
         async with self._database.read() as connection:
-            return int((await connection.execute(query)).scalar_one())
+            return await _count(connection, now, user_id)
 
     async def empty(self, now: int, user_id: str) -> list[str]:
         """The open sessions of a user in which nothing was said, oldest first."""
@@ -63,9 +61,11 @@ class SessionRows:
         async with self._database.read() as connection:
             return [row.id for row in await connection.execute(query)]
 
+    @again
     async def touch(self, rows: Iterable[tuple[str, int, int]]) -> None:
         """Stores ``(id, last_active_at, expires_at)`` of open sessions."""
-        values = list(rows)
+        # In an order that all keep to, so that two cannot wait for each other.
+        values = sorted(rows)
         if not values:
             return
         async with self._database.write() as connection:
@@ -117,13 +117,19 @@ class SessionRows:
             )
         return bool(changed.rowcount)
 
-    async def reopen(self, session_id: str, now: int, expires_at: int) -> SessionRow | None:
-        """Opens an ended or expired session again; None where there is none."""
+    async def reopen(
+        self, session_id: str, user_id: str, now: int, expires_at: int, *, most: int
+    ) -> SessionRow | None:
+        """Opens an ended session of a user again; None where there is none.
+
+        Raises ``SessionLimit`` as ``add`` does.
+        """
         async with self._database.write() as connection:
+            await _check_room(connection, user_id, now, most)
             row = (
                 await connection.execute(
                     update(sessions)
-                    .where(sessions.c.id == session_id)
+                    .where(sessions.c.id == session_id, sessions.c.user_id == user_id)
                     .values(ended_at=None, opened_at=now, last_active_at=now, expires_at=expires_at)
                     .returning(sessions)
                 )
@@ -148,3 +154,16 @@ class SessionRows:
                 .where(sessions.c.ended_at.is_(None), sessions.c.expires_at > expires_at)
                 .values(expires_at=expires_at)
             )
+
+
+async def _count(connection: AsyncConnection, now: int, user_id: str | None) -> int:
+    query = select(func.count()).where(sessions.c.ended_at.is_(None), sessions.c.expires_at > now)
+    if user_id is not None:
+        query = query.where(sessions.c.user_id == user_id)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def _check_room(connection: AsyncConnection, user_id: str, now: int, most: int) -> None:
+    await alone(connection, user_id)
+    if await _count(connection, now, user_id) >= most:
+        raise SessionLimit

@@ -13,8 +13,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     text,
 )
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
+
+from talksy.messages import clean
 
 metadata = MetaData(
     naming_convention={
@@ -24,6 +29,24 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+class Told(TypeDecorator[str]):
+    """Text that is not ours, a model's or a vendor's: what no column can hold fails no write.
+
+    It is cleaned of what PostgreSQL does not keep, and cut to its column's length.
+    """
+
+    impl: TypeEngine[str] | type[TypeEngine[str]] = String
+    cache_ok = True
+
+    def __init__(self, kind: String) -> None:
+        super().__init__()
+        self.impl = self.kind = kind
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else clean(value)[: self.kind.length]
+
 
 users = Table(
     "users",
@@ -87,7 +110,7 @@ messages = Table(
     # The order of the conversation; an answer stands at the position of its message.
     Column("position", Integer, nullable=False),
     Column("role", String(16), nullable=False),
-    Column("content", Text, nullable=False),
+    Column("content", Told(Text()), nullable=False),
     # What must be the same when the same id is sent again.
     Column("hash", String(64)),
     # 'queued' is the queue: not in history and in no context until its turn starts.
@@ -96,8 +119,9 @@ messages = Table(
     Column("turn_id", String(40), nullable=False),
     Column("reply_to", String(128)),
     Column("interrupted", Boolean, nullable=False, server_default=text("false")),
-    Column("provider", String(64)),
-    Column("model", String(128)),
+    # Of a question, which model is asked for; of an answer, which one gave it.
+    Column("provider", Told(String(64))),
+    Column("model", Told(String(128))),
     Column("usage", JSON(none_as_null=True)),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_messages_order", "session_id", "position"),
@@ -117,11 +141,11 @@ turns = Table(
     Column("streamed", Boolean, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="1"),
     # What was given so far (a checkpoint) or in the end.
-    Column("text", Text, nullable=False, server_default=""),
+    Column("text", Told(Text()), nullable=False, server_default=""),
     Column("events", Integer, nullable=False, server_default="0"),
     Column("chunks", Integer, nullable=False, server_default="0"),
-    Column("provider", String(64)),
-    Column("model", String(128)),
+    Column("provider", Told(String(64))),
+    Column("model", Told(String(128))),
     Column("usage", JSON(none_as_null=True)),
     Column("error", JSON(none_as_null=True)),
     Column("degraded", Boolean, nullable=False, server_default=text("false")),
@@ -135,4 +159,25 @@ turns = Table(
         sqlite_where=text("status = 'running'"),
         postgresql_where=text("status = 'running'"),
     ),
+)
+
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("user_id", String(40), primary_key=True),
+    # As ISO 8601 writes it, UTC.
+    Column("day", String(10), primary_key=True, index=True),
+    Column("provider", Told(String(64)), primary_key=True),
+    Column("model", Told(String(128)), primary_key=True),
+    Column("turns", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+)
+
+known_logins = Table(
+    "known_logins",
+    metadata,
+    # HMAC-SHA-256 of an account's address and the one it was logged in to from.
+    Column("digest", String(64), primary_key=True),
+    Column("seen_at", BigInteger, nullable=False, index=True),
 )

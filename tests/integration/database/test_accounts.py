@@ -1,14 +1,22 @@
 """What every database promises about accounts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from talksy.database import Database
-from talksy.database.accounts import Account, Accounts, Family, RefreshToken, Rotation
+from talksy.database.accounts import (
+    SETTLED_MS,
+    Account,
+    Accounts,
+    Family,
+    RefreshToken,
+    Rotation,
+)
+from talksy.database.tables import token_families
 from talksy.errors import EmailTaken
 
 NOW = 1_700_000_000_000
@@ -18,10 +26,9 @@ FIRST = RefreshToken("first", NOW, NOW + 1_000)
 SECOND = RefreshToken("second", NOW, NOW + 2_000)
 
 
-@pytest.fixture(params=["sqlite"])
-async def accounts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Accounts]:
-    async with Database.open(f"sqlite:///{tmp_path}/{request.param}.db") as database:
-        yield Accounts(database)
+@pytest.fixture
+def accounts(database: Database) -> Accounts:
+    return Accounts(database)
 
 
 @pytest.fixture
@@ -151,9 +158,60 @@ async def test_an_unknown_or_outlived_token_does_not_rotate(
 
 async def test_the_sweep_erases_outlived_tokens_and_sealed_successors(ada: Accounts) -> None:
     await rotate(ada)
-    assert await ada.sweep(now=NOW + 99, grace_ms=100) == 0
+    assert await ada.sweep(now=NOW + 99, grace_ms=100, access_ms=0) == 0
     assert (await rotate(ada, now=NOW + 99)).sealed == b"sealed"
-    assert await ada.sweep(now=NOW + 100, grace_ms=100) == 0
+    assert await ada.sweep(now=NOW + 100, grace_ms=100, access_ms=0) == 0
     assert (await rotate(ada, now=NOW + 99)).outcome == "replayed"
-    assert await ada.sweep(now=NOW + 1_000, grace_ms=100) == 1
-    assert await ada.sweep(now=NOW + 2_000, grace_ms=100) == 1
+    assert await ada.sweep(now=NOW + 1_000, grace_ms=100, access_ms=0) == 1
+    assert await ada.sweep(now=NOW + 2_000, grace_ms=100, access_ms=0) == 1
+
+
+async def test_a_token_has_a_successor_once_it_was_used(ada: Accounts) -> None:
+    assert await ada.successor("first") is None
+    await rotate(ada)
+    assert await ada.successor("first") == b"sealed"
+    assert await ada.successor("second") is None
+    assert await ada.successor("unknown") is None
+
+
+async def test_a_hash_is_replaced_unless_it_has_changed(ada: Accounts) -> None:
+    assert await ada.rehash("usr_ada", "hash", "renewed")
+    assert not await ada.rehash("usr_ada", "hash", "late")
+    assert await ada.get("usr_ada") == replace(ADA, password_hash="renewed")
+
+
+async def swept(accounts: Accounts, now: int, access_ms: int = 0) -> int:
+    return await accounts.sweep(now=now, grace_ms=100, access_ms=access_ms)
+
+
+async def test_the_sweep_erases_families_that_nobody_can_speak_for(
+    ada: Accounts, database: Database
+) -> None:
+    await ada.login(replace(LOGIN, id="fam_gone"), replace(SECOND, hash="gone"))
+    await ada.login(replace(LOGIN, id="fam_mint"))
+    await ada.revoke("gone", now=NOW)
+    access_ms = 2 * SETTLED_MS
+    assert await swept(ada, NOW + SETTLED_MS, access_ms) == 0
+    assert await families(database) == ["fam_1", "fam_mint"], "the revoked one is gone"
+    assert await swept(ada, NOW + access_ms, access_ms) == 1
+    assert await families(database) == ["fam_1", "fam_mint"], "access tokens speak for them"
+    assert await swept(ada, NOW + access_ms + SETTLED_MS, access_ms) == 0
+    assert await families(database) == []
+    assert await ada.get("usr_ada") == ADA
+
+
+async def test_a_sweep_goes_on_until_all_is_erased(
+    ada: Accounts, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("talksy.database.accounts.SWEEP_ROWS", 2)
+    for number in range(5):
+        await ada.login(replace(LOGIN, id=f"fam_{number}x"), replace(FIRST, hash=str(number)))
+    assert await swept(ada, NOW + 1_000) == 6
+    assert await swept(ada, NOW + SETTLED_MS) == 0
+    assert await families(database) == []
+
+
+async def families(database: Database) -> list[str]:
+    async with database.read() as connection:
+        rows = await connection.execute(select(token_families.c.id))
+        return sorted(row.id for row in rows)

@@ -11,10 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from talksy.database import Database, InUse
-from talksy.database.engine import engine_url, only_server
+from talksy.database.sqlite import only_server, sqlite_url
 from talksy.errors import Overloaded, TalksyError
+from talksy.events import Ending
+from talksy.messages import Usage
 from tests.integration.database.opened import locked
-from tests.integration.database.rows import Story
+from tests.integration.database.rows import NOW, Story
 
 ADD = text("INSERT INTO users VALUES (:id, 'x', :id, 'h', 1)")
 
@@ -57,7 +59,7 @@ async def test_a_read_is_one_consistent_view(database: Database) -> None:
         async with database.write() as other:
             await other.execute(ADD, {"id": "a"})
         again = (await connection.execute(text("SELECT count(*) FROM users"))).scalar_one()
-    assert again == (0 if str(connection.dialect.name) == "sqlite" else 1)
+    assert again == 0
 
 
 async def test_parallel_writes_all_succeed(database: Database) -> None:
@@ -80,17 +82,13 @@ async def test_sqlite_keeps_a_log_obeys_foreign_keys_and_survives_a_power_cut(fi
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_locked_database_is_told_as_overloaded_and_serves_reads(
-    database: Database, file: Path
-) -> None:
-    async with locked(file):
+async def test_a_locked_database_is_told_as_overloaded_and_serves_reads(file: Path) -> None:
+    async with Database.open(f"sqlite:///{file}") as database, locked(file):
         with pytest.raises(Overloaded) as caught:
             async with database.write():
                 pass
         assert await users(database) == []
-    assert caught.value.retry_after == 1
-    async with database.write() as connection:
-        await connection.execute(ADD, {"id": "a"})
+        assert caught.value.retry_after == 1
 
 
 async def test_a_database_that_went_away_does_not_answer(tmp_path: Path, template: Path) -> None:
@@ -125,10 +123,10 @@ async def test_one_server_has_the_embedded_database(file: Path) -> None:
 async def test_another_process_cannot_serve_from_it_either(file: Path) -> None:
     script = (
         "import sys\n"
-        "from talksy.database.engine import *\n"
-        "with only_server(engine_url(sys.argv[1])): pass\n"
+        "from talksy.database.sqlite import *\n"
+        "with only_server(sqlite_url(sys.argv[1])): pass\n"
     )
-    with only_server(engine_url(f"sqlite:///{file}")):
+    with only_server(sqlite_url(f"sqlite:///{file}")):
         other = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, "-c", script, f"sqlite:///{file}"],
@@ -138,44 +136,59 @@ async def test_another_process_cannot_serve_from_it_either(file: Path) -> None:
     assert b"InUse" in other.stderr
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "postgresql://db.example/talksy"])
-def test_where_no_file_is_shared_nothing_is_held(url: str) -> None:
-    with only_server(engine_url(url)), only_server(engine_url(url)):
+def test_where_no_file_is_shared_nothing_is_held() -> None:
+    with only_server(sqlite_url("sqlite://")), only_server(sqlite_url("sqlite://")):
         pass
 
 
 async def test_a_write_waits_only_so_long_for_those_before_it(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it cannot do in time is told, not done much later."""
     monkeypatch.setattr("talksy.database.engine.TURN_SECONDS", 0.01)
-    async with database.write():
-        with pytest.raises(Overloaded):
-            async with database.write():
-                pass
-    async with database.write():
-        pass
+    async with Database.open(url, upgrade=False, pool_size=1) as database:
+        async with database.write():
+            with pytest.raises(Overloaded):
+                async with database.write():
+                    pass
+        async with database.write():
+            pass
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_ping_writes_where_the_last_write_failed(database: Database, file: Path) -> None:
+async def test_a_ping_writes_where_the_last_write_failed(file: Path) -> None:
     """A server that cannot write is not ready, and is again when it can."""
-    async with locked(file):
-        await database.ping()
-        with pytest.raises(Overloaded):
-            async with database.write():
-                pass
-        with pytest.raises(Overloaded):
+    async with Database.open(f"sqlite:///{file}") as database:
+        async with locked(file):
             await database.ping()
-    await database.ping()
-
-
-def test_plain_urls_get_their_driver() -> None:
-    assert engine_url("sqlite:///a.db").drivername == "sqlite+aiosqlite"
-    assert engine_url("sqlite+aiosqlite:///a.db").drivername == "sqlite+aiosqlite"
+            with pytest.raises(Overloaded):
+                async with database.write():
+                    pass
+            with pytest.raises(Overloaded):
+                await database.ping()
+        await database.ping()
 
 
 async def test_text_comes_back_as_it_went(story: Story) -> None:
-    said = "naïve ☕ 👩‍👩‍👧 '\"; DROP TABLE messages; --\n\t\u0000 end"
+    said = "naïve ☕ 👩‍👩‍👧 '\"; DROP TABLE messages; --\n\t end"
     await story.say("m1", text=said)
     assert await story.texts() == [said]
+
+
+async def test_what_a_vendor_may_write_fails_no_ending(story: Story) -> None:
+    """PostgreSQL knows no NUL, UTF-8 no half of a character, a column no end of a name."""
+    turn = await story.start("m1")
+    ending = Ending(
+        "failed",
+        "a\0b\ud800c",
+        provider="p" * 100,
+        model="m\0" * 100,
+        usage=Usage(2**70, -1),
+        error={"code": "PROVIDER_UNAVAILABLE", "message": "\0\ud800"},
+        ended_at=NOW,
+    )
+    assert (await story.lane.finish(turn, ending, events=1)).won
+    row = await story.lane.find("ses_1", turn.id)
+    assert row is not None
+    assert (row.text, row.error) == ("a\ufffdb\ufffdc", ending.error)
+    assert (len(row.provider or ""), len(row.model or "")) == (64, 128)

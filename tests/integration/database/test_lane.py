@@ -46,6 +46,22 @@ async def test_a_started_turn_has_its_row(story: Story) -> None:
     assert await story.lane.find("ses_2", turn.id) is None
 
 
+async def test_the_model_asked_for_is_that_of_the_turn_when_it_starts(story: Story) -> None:
+    running = await story.start("m1", model="large")
+    assert (running.model, running.provider) == ("large", None)
+    await story.say("m2", model="small")
+    waiting = await story.end(running)
+    assert waiting is not None
+    assert waiting.model == "small"
+    await story.lane.checkpoint([Checkpoint(waiting, "", 1, 0)])
+    assert await story.lane.find("ses_1", waiting.id) == replace(waiting, events=1)
+
+
+async def test_a_retry_may_ask_for_another_model(story: Story) -> None:
+    await story.end(await story.start("m1", model="large"), "failed")
+    assert (await story.start("m1", retry=True, model="small")).model == "small"
+
+
 async def test_the_newest_turn_is_found_without_its_id(story: Story) -> None:
     assert await story.lane.find("ses_1") is None
     await story.end(await story.start("m1"))

@@ -1,10 +1,7 @@
 """Random courses of a session, compared with a plain list of what waits."""
 
 import asyncio
-import shutil
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +14,7 @@ from talksy.database.lane import Lane, OnBusy
 from talksy.database.rows import TurnRow
 from talksy.errors import TurnInProgress, TurnQueueFull
 from talksy.events import Reason
+from tests.integration.database.opened import Fresh
 from tests.integration.database.rows import Story
 
 Step = tuple[Literal["say", "again"], int, OnBusy] | tuple[Literal["end"], Reason] | int
@@ -102,18 +100,22 @@ class Course:
         assert all(own[row.reply_to] == row.position for row in rows if row.role != "user")
 
 
-async def run(file: Path, steps: list[Step]) -> None:
-    async with Database.open(f"sqlite:///{file}", upgrade=False) as database:
+async def run(url: str, steps: list[Step]) -> None:
+    async with Database.open(url, upgrade=False) as database:
         course = Course(Story(database, Lane(database, owner="node_a"), History(database)))
         for step in steps:
             await course.take(step)
             await course.check()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(st.lists(STEPS, min_size=8, max_size=25))
 def test_whatever_happens_one_runs_and_the_rest_wait_in_order(
-    template: Path, steps: list[Step]
+    fresh: Fresh, steps: list[Step]
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(Path(shutil.copy(template, folder)), steps))
+    with fresh() as url:
+        asyncio.run(run(url, steps))
