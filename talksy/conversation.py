@@ -6,11 +6,21 @@ It knows no socket, no store, no user and no clock.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, assert_never
 
 import structlog
 
-from talksy.ai.llm import Delta, LanguageModel, ToolCall, Used
+from talksy.ai.llm import (
+    Answering,
+    Delta,
+    LanguageModel,
+    Part,
+    StreamReset,
+    ToolCall,
+    Used,
+    Working,
+)
 from talksy.errors import InternalError, TalksyError, ToolNotFound
 from talksy.events import Ending, Reason
 from talksy.ids import new_id
@@ -51,21 +61,28 @@ class Turn:
     have two of them or none. Leaving it in any way closes the model's stream.
     """
 
-    def __init__(self, model: LanguageModel, prompts: Sequence[Prompt]) -> None:
+    def __init__(
+        self, model: LanguageModel, prompts: Sequence[Prompt], *, degraded: bool = False
+    ) -> None:
+        """``degraded``: the model is not the one that was asked for, whatever it says itself."""
         self._model = model
         self._prompts = prompts
+        self._degraded = degraded
+        self._answering = Answering(model.provider, model.model, degraded)
+        self._said: list[str] = []
+        self._usage: Usage | None = None
         self._scope: asyncio.Timeout | None = None
         self._stopped: tuple[Reason, Mapping[str, Any] | None] | None = None
 
     @property
     def provider(self) -> str:
-        """Who answers."""
-        return self._model.provider
+        """Who answers; the first choice until somebody does."""
+        return self._answering.provider
 
     @property
     def model(self) -> str:
         """With which model."""
-        return self._model.model
+        return self._answering.model
 
     def stop(self, reason: Reason, error: Mapping[str, Any] | None = None) -> None:
         """Ends the turn with ``reason`` at its next step; the first call counts."""
@@ -75,49 +92,63 @@ class Turn:
         if self._scope is not None:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
-    async def run(self, give: Callable[[Delta], None]) -> Ending:
-        """Runs to the end and returns it. What the model or we do wrong is an ending, too."""
-        said: list[str] = []
-        usage: Usage | None = None
+    async def run(self, give: Callable[[Delta | StreamReset], None]) -> Ending:
+        """Runs to the end and returns it. What the model or we do wrong is an ending, too.
 
-        def ending(reason: Reason, error: Mapping[str, Any] | None = None) -> Ending:
-            model = self._model
-            return Ending(reason, "".join(said), 0, model.provider, model.model, usage, error)
-
+        With ``StreamReset`` all that was given before it is void.
+        """
         try:
             # A scope of ``asyncio.timeout`` without a deadline: stopping sets it to now.
             async with asyncio.timeout(None) as self._scope:
                 if self._stopped is not None:
-                    return ending(*self._stopped)
+                    return self._ending(*self._stopped)
                 async with aclosing(self._model.stream(self._prompts)) as parts:
                     async for part in parts:
-                        match part:
-                            case Delta():
-                                said.append(part.text)
-                                give(part)
-                            case Used():
-                                usage = part.usage
-                            case ToolCall():
-                                raise ToolNotFound(
-                                    f"the model asked for {part.name!r}: no such tool"
-                                )
-                            case _:
-                                assert_never(part)
+                        self._take(part, give)
         except TalksyError as error:
             if self._stopped is None:
-                return ending("failed", error.payload())
+                return self._ending("failed", error.payload())
         except Exception as error:  # noqa: BLE001 - whatever it is, the turn has an ending
             if self._stopped is None:
-                return ending("failed", self._ours(error))
+                return self._ending("failed", self._ours(error))
             if not isinstance(error, TimeoutError):
                 self._ours(error)
         finally:
             self._scope = None
-        return ending(*(self._stopped or ("completed", None)))
+        return self._ending(*(self._stopped or ("completed", None)))
+
+    def _take(self, part: Part, give: Callable[[Delta | StreamReset], None]) -> None:
+        match part:
+            case Delta():
+                self._said.append(part.text)
+                give(part)
+            case StreamReset():
+                self._said.clear()
+                give(part)
+            case Answering():
+                self._answering = replace(part, degraded=part.degraded or self._degraded)
+            case Used():
+                self._usage = part.usage
+            case ToolCall():
+                raise ToolNotFound(f"the model asked for {part.name[:64]!r}: no such tool")
+            case Working():
+                pass
+            case _:
+                assert_never(part)
+
+    def _ending(self, reason: Reason, error: Mapping[str, Any] | None = None) -> Ending:
+        return Ending(
+            reason,
+            "".join(self._said),
+            provider=self.provider,
+            model=self.model,
+            usage=self._usage,
+            error=error,
+            degraded=self._answering.degraded,
+        )
 
     def _ours(self, error: Exception) -> Mapping[str, Any]:
         """A fault of ours: the client gets a number, the log the exception under it."""
         told = InternalError(new_id("req"))
-        provider = self._model.provider
-        log.error("turn_failed", request_id=told.request_id, provider=provider, exc_info=error)
+        log.error("turn_failed", request_id=told.request_id, provider=self.provider, exc_info=error)
         return told.payload()

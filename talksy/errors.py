@@ -26,8 +26,9 @@
     │   ├── SlowConsumer        SLOW_CONSUMER          503
     │   ├── Overloaded          OVERLOADED             503
     │   ├── ServerDraining      SERVER_DRAINING        503
-    │   ├── ProviderUnavailable PROVIDER_UNAVAILABLE   503
-    │   └── ProviderTimeout     PROVIDER_TIMEOUT       504
+    │   └── ProviderFault
+    │       ├── ProviderUnavailable PROVIDER_UNAVAILABLE 503
+    │       └── ProviderTimeout     PROVIDER_TIMEOUT     504
     └── InternalError           INTERNAL_ERROR         500
 
 A class's docstring is its default message; a message says what to change. The codes are the same
@@ -36,7 +37,12 @@ for REST and for sockets.
 
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+Cause = Literal["timeout", "rate_limited", "auth", "not_found", "invalid", "unavailable", "broken"]
+"""Why a provider failed. ``auth``: it does not let us in, or lets us have nothing more.
+``not_found``: it has no such model. ``invalid``: it refused this one request. ``broken``: it does
+not speak its protocol, or is not who it should be."""
 
 
 def whole_seconds(seconds: float) -> int:
@@ -238,18 +244,41 @@ class ServerDraining(TryLater):
     status = 503
 
 
-class ProviderUnavailable(TryLater):
+class ProviderFault(TryLater):
+    """The model provider failed: try again.
+
+    ``cause`` and ``hint``, a line for the operator, are for this side of the wire: a client is told
+    neither.
+    """
+
+    usual_cause: ClassVar[Cause] = "unavailable"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after: float | None = None,
+        cause: Cause | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.cause: Cause = cause or self.usual_cause
+        self.hint = hint
+
+
+class ProviderUnavailable(ProviderFault):
     """The model provider did not answer: try again."""
 
     code = "PROVIDER_UNAVAILABLE"
     status = 503
 
 
-class ProviderTimeout(TryLater):
+class ProviderTimeout(ProviderFault):
     """The model provider took too long: try again."""
 
     code = "PROVIDER_TIMEOUT"
     status = 504
+    usual_cause = "timeout"
 
 
 class InternalError(TalksyError):

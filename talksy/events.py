@@ -1,7 +1,7 @@
 """What happens in a turn, and around it. Words: they import nothing of ours but other words.
 
-A streamed turn is ``Started Chunk* Ending``, a plain one is ``Ending`` alone. Events are numbered
-by the journal that keeps them: an event does not know its own number.
+A streamed turn is ``Started (Chunk* StreamReset)* Chunk* Ending``, a plain one is ``Ending`` alone.
+Events are numbered by the journal that keeps them: an event does not know its own number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 from talksy.messages import Message, Usage
 
+Scope = Literal["messages", "reads", "connects"]
+"""What a limit counts."""
 Reason = Literal["completed", "cancelled", "interrupted", "failed"]
+ResetReason = Literal["provider_unavailable", "provider_timeout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamReset:
+    """What came so far is void: the answer begins again, by another provider."""
+
+    reason: ResetReason
+    """What the former one failed of."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """The one ending of a turn. Nothing follows."""
 
@@ -57,7 +68,7 @@ class Ending:
     """Milliseconds since the epoch."""
 
 
-Event = Started | Chunk
+Event = Started | Chunk | StreamReset
 """What a journal keeps under a number; the ending is kept apart, since each reader numbers it."""
 
 
@@ -77,6 +88,8 @@ class SessionCreated:
     session_id: str
     expires_at: int
     restore_failed: Literal["expired", "not_found"] | None = None
+    guest_token: str | None = None
+    """With what a guest comes back, where it has nothing yet or its own grows old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,8 @@ class SessionRestored:
     expires_at: int
     history: Sequence[Message]
     active: Sequence[Active]
+    guest_token: str | None = None
+    """A fresh one for a guest whose own grows old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +123,22 @@ class MessageAdded:
 class Limited:
     """The budget runs low, or is used up."""
 
+    scope: Scope
     limit: int
     remaining: int
     reset_at: int
     """Milliseconds since the epoch."""
     retry_after: float | None = None
     """Seconds; None where nothing was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthExpiring:
+    """The token of this connection runs out: ``auth_refresh`` brings another."""
+
+    expires_at: int
+    guest_token: str | None = None
+    """The other one, for a guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +156,14 @@ class Fault:
     """``{code, message, …}``."""
 
 
-Notice = SessionCreated | SessionRestored | SessionOver | MessageAdded | Limited | Draining | Fault
+Notice = (
+    SessionCreated
+    | SessionRestored
+    | SessionOver
+    | MessageAdded
+    | Limited
+    | AuthExpiring
+    | Draining
+    | Fault
+)
 """What a connection is told beside the turns it reads."""

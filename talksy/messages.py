@@ -34,3 +34,15 @@ class Prompt:
 
     role: Role
     content: str
+
+
+def clean(text: str) -> str:
+    """``text`` as it can be stored and sent: NULs and halves of characters become U+FFFD."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Two halves that lie side by side are one character.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -19,6 +19,8 @@ from talksy.events import Ending, Reason
 from talksy.ids import new_id
 from talksy.journal.mirror import Mirror, Reader, ending_of, opened
 from talksy.journal.run import Bounds, Run
+from talksy.metrics import Metrics
+from talksy.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -52,11 +54,15 @@ class Journal:
         clock: Callable[[], int],
         bounds: Bounds | None = None,
         keep: Keep | None = None,
+        metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._lane = lane
         self._clock = clock
         self._bounds = bounds or Bounds()
         self._keep = keep or Keep()
+        self._metrics = metrics or Metrics()
+        self._tracing = tracing or Tracing()
         self._compose: Compose
         self._announce: Announce
         self._mirrors: dict[str, Mirror] = {}
@@ -88,13 +94,20 @@ class Journal:
         return self._bytes > self._keep.bytes
 
     @property
+    def bytes(self) -> int:
+        """About what turns take in memory, as of the last look."""
+        return self._bytes
+
+    @property
     def running(self) -> int:
         """How many turns run here."""
         return len(self._runs)
 
     def start(self, row: TurnRow) -> None:
-        """Runs a turn that the lane has started."""
-        run = Run(row, opened(row), self._bounds)
+        """Runs a turn that the lane has started, unless it was begun before."""
+        if row.id in self._mirrors:
+            return
+        run = Run(row, opened(row), self._bounds, self._metrics)
         self._mirrors[row.id] = run.mirror
         self._runs[row.id] = run
         task = asyncio.create_task(self._run(run), name=f"turn {row.id}")
@@ -125,6 +138,7 @@ class Journal:
         mirror = Mirror.past(row)
         self._mirrors[row.id] = mirror
         self._ended_at[row.id] = asyncio.get_running_loop().time()
+        self._metrics.turns.ended(ending_of(row), streamed=row.streamed)
         await self._tell(row, mirror)
 
     def mirror(self, turn_id: str) -> Mirror | None:
@@ -186,6 +200,14 @@ class Journal:
     async def _run(self, run: Run) -> None:
         row = run.row
         structlog.contextvars.bind_contextvars(session_id=row.session_id, turn_id=row.id)
+        with self._tracing.turn(row.session_id, row.id, streamed=row.streamed) as span:
+            finished = await self._answer(run)
+            span.ended(run.mirror.end)
+        if finished.next is not None:
+            self.start(finished.next)
+
+    async def _answer(self, run: Run) -> Finished:
+        row = run.row
         await self._tell(row, run.mirror)
         try:
             ending = await run.drain(await self._compose(row))
@@ -195,9 +217,7 @@ class Journal:
             ours = InternalError(new_id("req"))
             log.exception("turn_failed", request_id=ours.request_id)
             ending = Ending("failed", run.text, chunks=run.chunks, error=ours.payload())
-        finished = await self._commit(run, replace(ending, ended_at=self._clock()))
-        if finished.next is not None:
-            self.start(finished.next)
+        return await self._commit(run, replace(ending, ended_at=self._clock()))
 
     async def _tell(self, row: TurnRow, mirror: Mirror) -> None:
         try:
@@ -250,6 +270,7 @@ class Journal:
         self._ended_at[run.row.id] = asyncio.get_running_loop().time()
         run.mirror.finish(ending)
         run.ended.set()
+        self._metrics.turns.ended(ending, streamed=run.row.streamed, seconds=run.seconds)
         log.info("turn_ended", reason=ending.reason, chunks=ending.chunks)
 
     # ---- what goes on beside
@@ -261,6 +282,7 @@ class Journal:
                 ended_at=self._clock(),
             )
             await self._lane.finish(row, ending, events=row.events, advance=False)
+            self._metrics.turns.ended(ending, streamed=row.streamed)
             log.info("turn_recovered", session_id=row.session_id, turn_id=row.id)
         for session_id in await self._lane.stalled():
             row_or_none = await self._lane.next(session_id, self._clock())
@@ -272,22 +294,30 @@ class Journal:
             await asyncio.sleep(self._keep.checkpoint_seconds)
             try:
                 await self._checkpoint()
+                if not self._closing:
+                    await self._begin_strays()
             except Exception as error:  # noqa: BLE001 - the next one may succeed
                 log.warning("checkpoint_failed", error=type(error).__name__)
             self._forget()
 
     async def _checkpoint(self) -> None:
-        due = [run for run in self._runs.values() if run.text_bytes > run.stored]
+        due = [run for run in self._runs.values() if run.progress > run.stored]
         if not due:
             return
         rows = [
             Checkpoint(run.row, run.text, len(run.mirror.events), run.chunks, *run.source)
             for run in due
         ]
-        lengths = [run.text_bytes for run in due]
+        reached = [run.progress for run in due]
         await self._lane.checkpoint(rows)
-        for run, length in zip(due, lengths, strict=True):
-            run.stored = length
+        for run, progress in zip(due, reached, strict=True):
+            run.stored = progress
+
+    async def _begin_strays(self) -> None:
+        """Starts what was stored by an admission whose answer was lost: nobody else will."""
+        for row in await self._lane.strays(self._mirrors):
+            log.warning("turn_found", session_id=row.session_id, turn_id=row.id)
+            self.start(row)
 
     def _forget(self) -> None:
         oldest = asyncio.get_running_loop().time() - self._keep.ended_seconds

@@ -36,12 +36,16 @@ class Merge:
             self._timer = None
         self._empty()
 
+    def drop(self) -> None:
+        """Forgets what is held."""
+        self._held.clear()
+        self._length = 0
+
     def _empty(self) -> bool:
         if not self._held:
             return False
         text = "".join(self._held)
-        self._held.clear()
-        self._length = 0
+        self.drop()
         self._give(text)
         return True
 

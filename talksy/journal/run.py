@@ -8,9 +8,11 @@ from typing import Any
 from talksy.conversation import Turn
 from talksy.database.rows import TurnRow
 from talksy.errors import PayloadTooLarge, ProviderTimeout
-from talksy.events import Chunk, Delta, Ending, Reason
+from talksy.events import Chunk, Delta, Ending, Reason, StreamReset
 from talksy.journal.merge import Merge
 from talksy.journal.mirror import Mirror
+from talksy.messages import clean
+from talksy.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +31,21 @@ class Bounds:
 class Run:
     """Drains a turn into its mirror."""
 
-    def __init__(self, row: TurnRow, mirror: Mirror, bounds: Bounds) -> None:
+    def __init__(
+        self, row: TurnRow, mirror: Mirror, bounds: Bounds, metrics: Metrics | None = None
+    ) -> None:
         self.row = row
         self.mirror = mirror
         self.ended = asyncio.Event()
         """Set when the readers were told the ending."""
         self.chunks = 0
+        self.progress = 0
+        """Grows with all that is given and with each reset."""
         self.stored = -1
-        """How many bytes of text the last checkpoint had; -1 before the first."""
+        """The progress of the last checkpoint; -1 before the first."""
         self._bounds = bounds
+        self._metrics = (metrics or Metrics()).turns
+        self._pulse = self._metrics.pulse()
         self._given: list[str] = []
         self._bytes = 0
         self._turn: Turn | None = None
@@ -49,14 +57,14 @@ class Run:
         return (self._turn.provider, self._turn.model) if self._turn else (None, None)
 
     @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return self._pulse.seconds
+
+    @property
     def text(self) -> str:
         """What was given so far."""
         return "".join(self._given)
-
-    @property
-    def text_bytes(self) -> int:
-        """How long that is in UTF-8."""
-        return self._bytes
 
     def stop(self, reason: Reason, error: Mapping[str, Any] | None = None) -> None:
         """Ends the turn with ``reason`` as soon as may be; the first call counts."""
@@ -77,27 +85,44 @@ class Run:
         merge = Merge(self._give, self._bounds.coalesce_ms, self._bounds.coalesce_bytes)
         push = merge.push if self.row.streamed else self._give
 
-        def take(delta: Delta) -> None:
-            push(delta.text)
+        def take(part: Delta | StreamReset) -> None:
+            if isinstance(part, Delta):
+                push(part.text)
+            else:
+                merge.drop()
+                self._void(part)
 
         try:
             ending = await turn.run(take)
         finally:
             deadline.cancel()
             merge.close()
-        return replace(ending, text=self.text, chunks=self.chunks)
+        error = ending.error and {
+            name: clean(value) if isinstance(value, str) else value
+            for name, value in ending.error.items()
+        }
+        return replace(ending, text=self.text, chunks=self.chunks, error=error)
 
     def _give(self, text: str) -> None:
-        # Half a surrogate pair can be neither stored nor sent.
-        encoded = text.encode("utf-8", "replace")
-        if self._full(len(encoded)):
+        text = clean(text)
+        length = len(text.encode())
+        if self._full(length):
             return
-        text = encoded.decode()
         self._given.append(text)
-        self._bytes += len(encoded)
+        self._bytes += length
+        self.progress += length
         if self.row.streamed:
             self.mirror.append(Chunk(text, self.chunks))
             self.chunks += 1
+            self._pulse.beat()
+
+    def _void(self, reset: StreamReset) -> None:
+        self._given.clear()
+        self._bytes = self.chunks = 0
+        self.progress += 1
+        self._metrics.reset()
+        if self.row.streamed:
+            self.mirror.append(reset)
 
     def _full(self, more: int) -> bool:
         """Whether ``more`` bytes would pass a bound; then the turn is stopped."""

@@ -80,6 +80,7 @@ class MockModel:
 
 async def _halt(directive: Directive, written: int) -> None:
     if directive.fail_after == written:
-        raise ProviderUnavailable
+        # Who rehearses a failure must not shut the model for everybody else.
+        raise ProviderUnavailable(cause="invalid")
     if directive.hang_after == written:
         await asyncio.Event().wait()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from talksy.ai.llm import Answering
 from talksy.database import Database
-from talksy.errors import Overloaded, TurnNotFound
-from talksy.events import Chunk, Ending, Started
+from talksy.errors import Overloaded, ProviderUnavailable, TurnNotFound
+from talksy.events import Chunk, Ending, Started, StreamReset
 from talksy.journal import Bounds
 from tests.integration.database.opened import until
 from tests.integration.database.rows import NOW
@@ -145,11 +146,57 @@ async def test_what_is_held_is_given_before_the_ending(database: Database, file:
     assert (ending.text, ending.chunks) == (None, 2)
 
 
-async def test_half_a_surrogate_pair_does_not_keep_a_turn_from_ending(rig: Rig) -> None:
-    admission = await rig.say("m1", "a\ud83d", "b")
+async def test_what_can_be_neither_stored_nor_sent_is_replaced(rig: Rig) -> None:
+    admission = await rig.say("m1", "a\ud83d", "b\0", "\ud83d\ude00")
     await rig.ending("m1")
-    assert rig.client("m1").text == "a?b"
-    assert rig.row(admission.turn_id) == ("completed", "a?b")
+    assert rig.client("m1").text == "a\ufffdb\ufffd😀"
+    assert rig.row(admission.turn_id) == ("completed", "a\ufffdb\ufffd😀")
+
+
+async def test_it_is_replaced_in_errors_too(rig: Rig) -> None:
+    await rig.say("m1", ProviderUnavailable("a\0b\ud83d"))
+    ending = await rig.ending("m1")
+    assert ending.error == {"code": "PROVIDER_UNAVAILABLE", "message": "a\ufffdb\ufffd"}
+
+
+async def test_a_reset_has_a_number_and_voids_what_came(rig: Rig) -> None:
+    reset = StreamReset("provider_unavailable")
+    admission = await rig.say("m1", "abc", "def", reset, Answering("b", "b-1", True), "x")
+    ending = await rig.ending("m1")
+    assert [event for _, event in rig.client("m1").got[1:-1]] == [
+        Chunk("abc", 0),
+        Chunk("def", 1),
+        reset,
+        Chunk("x", 0),
+    ]
+    assert (ending.text, ending.chunks, ending.provider, ending.degraded) == (None, 1, "b", True)
+    assert rig.row(admission.turn_id) == ("completed", "x")
+
+
+async def test_a_reset_of_a_plain_turn_is_not_seen(rig: Rig) -> None:
+    await rig.say("m1", "abc", StreamReset("provider_timeout"), "x", streamed=False)
+    ending = await rig.ending("m1")
+    assert [event for _, event in rig.client("m1").got] == [ending]
+    assert ending.text == "x"
+
+
+async def test_a_checkpoint_after_a_reset_has_the_new_text_however_short(rig: Rig) -> None:
+    go_on = asyncio.Event()
+    reset = StreamReset("provider_timeout")
+    admission = await rig.say("m1", "a long text", go_on, reset, "x", asyncio.Event())
+    await until(lambda: rig.row(admission.turn_id, "text") == ("a long text",))
+    go_on.set()
+    await until(lambda: rig.row(admission.turn_id, "text, events, chunks") == ("x", 4, 1))
+
+
+async def test_text_that_is_held_when_its_answer_is_void_is_not_given(
+    database: Database, file: Path
+) -> None:
+    bounds = Bounds(coalesce_ms=3_600_000, coalesce_bytes=1_000)
+    async with serving(node(database, file, bounds=bounds)) as rig:
+        await rig.say("m1", "a", "held", StreamReset("provider_timeout"), "x")
+        await rig.ending("m1")
+        assert rig.client("m1").text == "ax"
 
 
 async def test_a_turn_that_cannot_be_composed_fails_by_a_number(rig: Rig) -> None:

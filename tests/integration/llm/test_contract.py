@@ -5,13 +5,13 @@ from contextlib import aclosing
 
 import pytest
 
-from talksy.ai.llm import Delta, LanguageModel, Part, ToolCall, ToolSpec, Used
+from talksy.ai.llm import Answering, Delta, LanguageModel, Part, ToolCall, ToolSpec, Used, Working
 from talksy.errors import ProviderUnavailable
 from tests.integration.llm.conftest import collect, text_of, user
 
 
 async def test_it_says_who_it_is(model: LanguageModel) -> None:
-    assert model.provider in {"mock", "openai"}
+    assert model.provider in {"mock", "openai", "groq"}
     assert model.model
 
 
@@ -39,7 +39,7 @@ async def test_a_tool_call_is_complete_and_comes_after_the_text(model: LanguageM
     tools = [ToolSpec("find", "Finds an order.", {"type": "object"})]
     text = '/mock tokens=1 tool=find {"order": {"id": "ÖRD-1"}, "deep": [1, null]}'
     parts = [part async for part in model.stream(user(text), tools)]
-    match parts:
+    match [part for part in parts if not isinstance(part, Working | Answering)]:
         case [Delta(), ToolCall(id, "find", arguments), Used()]:
             assert id
             assert arguments == {"order": {"id": "ÖRD-1"}, "deep": [1, None]}
@@ -57,7 +57,8 @@ async def test_a_failure_comes_after_what_was_written(model: LanguageModel) -> N
 
 async def test_a_stream_can_be_left_between_two_deltas(model: LanguageModel) -> None:
     async with aclosing(model.stream(user("/mock tokens=3 hang_after=3"))) as stream:
-        assert await anext(stream) == Delta("0 ")
+        while not isinstance(await anext(stream), Delta):
+            pass
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
 

@@ -12,17 +12,8 @@ from talksy.ai.llm import Delta, Part
 from talksy.ai.llm.openai import OpenAIModel
 from talksy.errors import ProviderTimeout, ProviderUnavailable
 from tests.integration.llm.conftest import collect, text_of
-from tests.vendors.openai_server import (
-    GREETING,
-    HABITS,
-    OpenAIServer,
-    Scenario,
-    answer,
-    chunk,
-    frame,
-    page,
-    refusal,
-)
+from tests.vendors.openai_server import GREETING, HABITS, OpenAIServer, answer, chunk, refusal
+from tests.vendors.replay import Scenario, frame, page
 
 
 async def failure(model: OpenAIModel) -> tuple[ProviderUnavailable, list[Any]]:
@@ -101,24 +92,6 @@ async def test_a_nonsensical_time_to_come_back_is_left_out(
     server.script(refusal(429, retry_after="soon"))
     told, _ = await failure(openai_model)
     assert told.retry_after is None
-
-
-@pytest.mark.parametrize("first", [refusal(500), page(502), Scenario(silent=True, then="cut")])
-async def test_what_may_pass_is_tried_once_more(
-    first: Scenario, server: OpenAIServer, openai_model: OpenAIModel
-) -> None:
-    server.script(first, answer("Here I am."))
-    assert text_of(await collect(openai_model)) == "Here I am."
-    assert len(server.asked) == 2
-
-
-async def test_what_does_not_pass_is_not_tried_a_third_time(
-    server: OpenAIServer, openai_model: OpenAIModel
-) -> None:
-    server.script(refusal(500), refusal(503))
-    _, lines = await failure(openai_model)
-    assert [line["status"] for line in lines] == [500, 503]
-    assert len(server.asked) == 2
 
 
 async def test_a_busy_vendor_that_names_a_time_is_not_asked_again(

@@ -16,15 +16,14 @@ from tests.vendors.openai_server import (
     GREETING,
     HABITS,
     OpenAIServer,
-    Scenario,
     answer,
     call_pieces,
     calling,
     chunk,
     opening,
-    shredded,
     usage,
 )
+from tests.vendors.replay import Scenario, shredded
 
 
 def piece(index: int | None, call: str | None, name: str | None, arguments: str | None) -> bytes:

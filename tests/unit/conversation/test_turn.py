@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from talksy.ai.llm import LanguageModel, ToolCall, Used
+from talksy.ai.llm import Answering, LanguageModel, ToolCall, Used, Working
 from talksy.ai.llm.mock import MockModel
 from talksy.conversation import Turn
 from talksy.errors import ProviderTimeout, ProviderUnavailable
-from talksy.events import Delta, Ending
+from talksy.events import Delta, Ending, StreamReset
 from talksy.messages import Prompt, Usage
 from tests.unit.conversation.script import Script
 
@@ -18,7 +18,7 @@ from tests.unit.conversation.script import Script
 async def run(model: LanguageModel, *said: str) -> tuple[list[str], Ending]:
     given: list[str] = []
     turn = Turn(model, [Prompt("user", text) for text in said or ("hello",)])
-    ending = await turn.run(lambda delta: given.append(delta.text))
+    ending = await turn.run(lambda part: given.append(getattr(part, "text", "RESET")))
     return given, ending
 
 
@@ -38,6 +38,25 @@ async def test_a_completed_turn_has_the_whole_text_and_what_it_cost() -> None:
     assert given == ["a", "b ", "c"]
     assert (ending.reason, ending.text, ending.usage) == ("completed", "ab c", Usage(1, 3))
     assert (ending.provider, ending.model, ending.error) == ("script", "script-1", None)
+
+
+async def test_who_takes_over_begins_again_and_is_named() -> None:
+    first, second = Answering("a", "a-1"), Answering("b", "b-1", degraded=True)
+    reset = StreamReset("provider_timeout")
+    given, ending = await run(Script(first, "x", reset, second, Working(), "y", Used(Usage(1, 2))))
+    assert given == ["x", "RESET", "y"]
+    assert (ending.text, ending.provider, ending.model) == ("y", "b", "b-1")
+    assert (ending.degraded, ending.usage) == (True, Usage(1, 2))
+
+
+async def test_until_somebody_answers_the_first_choice_is_named() -> None:
+    _, ending = await run(Script(ProviderUnavailable()))
+    assert (ending.provider, ending.model, ending.degraded) == ("script", "script-1", False)
+
+
+async def test_another_model_than_was_asked_for_is_degraded_whatever_it_says() -> None:
+    turn = Turn(Script(Answering("a", "a-1"), "x"), [], degraded=True)
+    assert (await turn.run(lambda _: None)).degraded
 
 
 async def test_the_model_is_given_the_prompts() -> None:
@@ -133,7 +152,7 @@ async def test_a_stop_after_the_ending_changes_nothing() -> None:
 
 
 async def test_who_is_given_the_text_may_fail_and_the_model_is_closed() -> None:
-    def explode(_: Delta) -> None:
+    def explode(_: Delta | StreamReset) -> None:
         raise RuntimeError
 
     model = Script("a", "b")

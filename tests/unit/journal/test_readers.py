@@ -6,12 +6,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from talksy.events import Chunk, Ending, Event, Reason, Started
+from talksy.events import Chunk, Ending, Event, Reason, ResetReason, Started, StreamReset
 from talksy.journal import Mirror, Reader
 from talksy.journal.mirror import opened
 from tests.unit.journal.turns import turn
 
 REASONS: list[Reason] = ["completed", "cancelled", "interrupted", "failed"]
+RESETS: list[ResetReason] = ["provider_unavailable", "provider_timeout"]
 
 
 @dataclass
@@ -32,6 +33,20 @@ class Client:
         return self.got[-1][0] if self.got else self.first
 
     @property
+    def shown(self) -> str:
+        """What a client shows that began at the start, as the contract tells it to."""
+        text = ""
+        for _, event in self.got:
+            match event:
+                case Chunk():
+                    text += event.content
+                case StreamReset():
+                    text = ""
+                case Ending(text=str(whole)):
+                    text = whole
+        return text
+
+    @property
     def ended(self) -> bool:
         return bool(self.got) and isinstance(self.got[-1][1], Ending)
 
@@ -44,6 +59,7 @@ class Readers(RuleBasedStateMachine):
         self.mirror: Mirror = opened(turn(streamed=streamed))
         self.written: list[Event] = [Started("msg_1")] if streamed else []
         self.chunks = 0
+        self.text = ""
         self.ending: Ending | None = None
         self.all: list[Client] = []
 
@@ -52,16 +68,24 @@ class Readers(RuleBasedStateMachine):
         if self.ending is None and self.mirror.streamed:
             reading = [client for client in self.all if not client.reader.over]
             calls = [client.calls for client in reading]
+            self.text += text
             self.written.append(Chunk(text, self.chunks))
             self.mirror.append(self.written[-1])
             self.chunks += 1
             assert [client.calls for client in reading] == [count + 1 for count in calls]
 
+    @rule(reason=st.sampled_from(RESETS))
+    def reset(self, reason: ResetReason) -> None:
+        if self.ending is None and self.mirror.streamed:
+            self.written.append(StreamReset(reason))
+            self.mirror.append(self.written[-1])
+            self.chunks = 0
+            self.text = ""
+
     @rule(reason=st.sampled_from(REASONS))
     def finish(self, reason: Reason) -> None:
         if self.ending is None:
-            text = "".join(event.content for event in self.written if isinstance(event, Chunk))
-            self.ending = Ending(reason, text, chunks=self.chunks)
+            self.ending = Ending(reason, self.text, chunks=self.chunks)
             self.mirror.finish(self.ending)
 
     @rule(target=clients, share=st.floats(0, 1))
@@ -122,6 +146,22 @@ class Readers(RuleBasedStateMachine):
             assert ending.reason == self.ending.reason
             given = ending.reason == "completed" and self.mirror.streamed
             assert ending.text == (None if given else self.ending.text)
+
+    @invariant()
+    def who_saw_it_all_shows_the_answer_and_nothing_that_is_void(self) -> None:
+        for client in self.all:
+            if client.ended and client.first == -1:
+                assert client.shown == self.text
+
+    @invariant()
+    def indexes_count_from_each_reset(self) -> None:
+        expected = 0
+        for event in self.written:
+            if isinstance(event, Chunk):
+                assert event.index == expected
+                expected += 1
+            else:
+                expected = 0
 
     @invariant()
     def who_has_left_is_forgotten(self) -> None:
