@@ -5,6 +5,7 @@ from talksy.auth.auth import Auth
 from talksy.auth.caches import Counts, TokenCache, UserCache
 from talksy.auth.credentials import credential_faults, email_faults, email_key, password_faults
 from talksy.auth.identity import Grant, Identity, User
+from talksy.auth.known import KnownLogins
 from talksy.auth.passwords import Passwords
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Counts",
     "Grant",
     "Identity",
+    "KnownLogins",
     "Passwords",
     "TokenCache",
     "User",

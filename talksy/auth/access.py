@@ -1,8 +1,8 @@
-"""Access tokens: signed, short-lived, read without asking anybody."""
+"""Access tokens and those of guests: signed, read without asking anybody."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jwt
 
@@ -15,7 +15,9 @@ ISSUER = AUDIENCE = "talksy"
 VERSION = 1
 """Of the claims: a node reads its own and, once there is one, the version before."""
 SCOPE = "tools:basic"
+GUEST_SCOPE = "tools:none"
 MAX_CHARS = 4_096
+Kind = Literal["access", "guest"]
 _TEXTS = ("sub", "sid", "jti", "scope")
 _OPTIONS: Any = {
     "require": ["sub", "sid", "typ", "ver", "iat", "exp", "iss", "aud", "jti", "scope"],
@@ -34,43 +36,80 @@ class AccessToken:
 
 
 class AccessTokens:
-    """Signs and reads them. The first of ``secrets`` signs, all of them verify."""
+    """Signs and reads them. The first of ``secrets`` signs, all of them verify.
 
-    def __init__(self, secrets: Sequence[str], *, ttl_ms: int) -> None:
+    A guest's token is of another kind (``typ``), lives ``guest_ttl_ms`` and is all that a guest is:
+    no row stands behind it. Without ``guest_ttl_ms`` there are no guests.
+    """
+
+    def __init__(
+        self, secrets: Sequence[str], *, ttl_ms: int, guest_ttl_ms: int | None = None
+    ) -> None:
         if not secrets or not all(secrets):
             raise ValueError("access tokens need a secret")
         self._secrets = tuple(secrets)
-        self._ttl_ms = ttl_ms
+        self.ttl_ms = ttl_ms
+        self._guest_ttl_ms = guest_ttl_ms
+
+    @property
+    def guests(self) -> bool:
+        """Whether there may be guests."""
+        return self._guest_ttl_ms is not None
 
     def sign(self, user_id: str, family_id: str, *, now: int) -> AccessToken:
         """A token for one login of a user, from ``now`` (milliseconds since the epoch)."""
-        issued, expires = now // 1000, (now + self._ttl_ms) // 1000
+        return self._sign("access", user_id, family_id, SCOPE, now, self.ttl_ms)
+
+    def sign_guest(self, guest_id: str, *, now: int) -> AccessToken:
+        """A token with which a guest comes back."""
+        if self._guest_ttl_ms is None:
+            raise Unauthenticated
+        return self._sign("guest", guest_id, guest_id, GUEST_SCOPE, now, self._guest_ttl_ms)
+
+    def read(self, token: str, *, now: int, guests: bool = False) -> Identity:
+        """What a token says; a guest's is taken only with ``guests``.
+
+        Raises ``TokenExpired``, or ``Unauthenticated`` where it lies.
+        """
+        claims = self._claims(token)
+        kinds = ("access", "guest") if guests and self.guests else ("access",)
+        if claims["typ"] not in kinds or claims["ver"] != VERSION:
+            raise Unauthenticated("This is not an access token of this server: log in again.")
+        numbers = [claims[name] for name in ("iat", "exp")]
+        texts = [claims[name] for name in _TEXTS]
+        if not all(type(number) is int for number in numbers) or not all(
+            isinstance(text, str) for text in texts
+        ):
+            raise Unauthenticated("The access token is malformed: log in again.")
+        issued_at, expires_at = (number * 1000 for number in numbers)
+        if now >= expires_at:
+            raise TokenExpired
+        return Identity(
+            user_id=claims["sub"],
+            family_id=claims["sid"],
+            issued_at=issued_at,
+            expires_at=expires_at,
+            scope=claims["scope"],
+            guest=claims["typ"] == "guest",
+        )
+
+    def _sign(
+        self, kind: Kind, user_id: str, family_id: str, scope: str, now: int, ttl_ms: int
+    ) -> AccessToken:
+        issued, expires = now // 1000, (now + ttl_ms) // 1000
         claims = {
             "sub": user_id,
             "sid": family_id,
-            "typ": "access",
+            "typ": kind,
             "ver": VERSION,
             "iat": issued,
             "exp": expires,
             "iss": ISSUER,
             "aud": AUDIENCE,
             "jti": new_id("jti"),
-            "scope": SCOPE,
+            "scope": scope,
         }
         return AccessToken(jwt.encode(claims, self._secrets[0], ALGORITHM), expires - issued)
-
-    def read(self, token: str, *, now: int) -> Identity:
-        """What a token says. Raises ``TokenExpired``, or ``Unauthenticated`` where it lies."""
-        claims = self._claims(token)
-        texts = [claims[name] for name in _TEXTS]
-        if claims["typ"] != "access" or claims["ver"] != VERSION:
-            raise Unauthenticated("This is not an access token of this server: log in again.")
-        if type(claims["exp"]) is not int or not all(isinstance(text, str) for text in texts):
-            raise Unauthenticated("The access token is malformed: log in again.")
-        expires_at = claims["exp"] * 1000
-        if now >= expires_at:
-            raise TokenExpired
-        return Identity(claims["sub"], claims["sid"], expires_at, claims["scope"])
 
     def _claims(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_CHARS or not token.isascii():

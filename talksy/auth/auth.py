@@ -1,5 +1,6 @@
 """From a credential to an identity."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Self
@@ -11,9 +12,16 @@ from talksy.auth.access import AccessTokens
 from talksy.auth.caches import Clock, TokenCache, UserCache
 from talksy.auth.credentials import credential_faults, email_faults, email_key
 from talksy.auth.identity import Grant, Identity, User
+from talksy.auth.known import KnownLogins
 from talksy.auth.passwords import Passwords
 from talksy.database.accounts import Account, Accounts, Family, RefreshToken
-from talksy.errors import InvalidCredentials, NotFound, Unauthenticated, ValidationError
+from talksy.errors import (
+    InvalidCredentials,
+    NotFound,
+    TalksyError,
+    Unauthenticated,
+    ValidationError,
+)
 from talksy.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -27,6 +35,7 @@ class Auth:
         accounts: Accounts,
         passwords: Passwords,
         access: AccessTokens,
+        known: KnownLogins,
         *,
         users: UserCache,
         tokens: TokenCache,
@@ -38,18 +47,25 @@ class Auth:
         self._accounts = accounts
         self._passwords = passwords
         self._access = access
+        self.known = known
+        """From where accounts were logged in to."""
         self._users = users
         self._tokens = tokens
         self._refresh_ttl_ms = refresh_ttl_ms
         self._grace_ms = grace_ms
         self._clock = clock
         self._callbacks: list[Callable[[str], None]] = []
+        self._renewals: set[asyncio.Task[None]] = set()
+        self._replays = 0
 
     async def __aenter__(self) -> Self:
         await self._passwords.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        for task in self._renewals:
+            task.cancel()
+        await asyncio.gather(*self._renewals, return_exceptions=True)
         await self._passwords.__aexit__(*exc)
 
     async def register(self, email: str, password: str) -> Grant:
@@ -77,18 +93,33 @@ class Auth:
         hashed = account.password_hash if account else None
         if not await self._passwords.check(password, hashed) or account is None:
             raise InvalidCredentials
+        if not self._passwords.current(account.password_hash):
+            task = asyncio.create_task(self._rehash(account, password), name="rehash")
+            self._renewals.add(task)
+            task.add_done_callback(self._renewals.discard)
         now = self._clock()
         family = Family(new_id("fam"), account.id, now)
         token = refresh.new_token()
         await self._accounts.login(family, self._kept(token, now))
         return self._grant(family, token, now, _user(account))
 
+    async def _rehash(self, account: Account, password: str) -> None:
+        """Makes the hash cost what it should; a password that was changed meanwhile stays."""
+        try:
+            hashed = await self._passwords.hash(password)
+            await self._accounts.rehash(account.id, account.password_hash, hashed)
+        except TalksyError as error:
+            log.info("rehash_put_off", code=error.code)
+        except Exception:
+            # The next login tries again.
+            log.exception("rehash_failed")
+
     async def refresh(self, refresh_token: str) -> Grant:
         """New tokens for a refresh token, which is spent by that.
 
-        Within the grace a second use is given the same successor. Raises ``Unauthenticated`` for
-        a token that is unknown, has run out or was revoked, and for a replay, which revokes the
-        family.
+        Within the grace a second use is given the same successor, or what that was replaced by
+        since: a token that can be used. Raises ``Unauthenticated`` for a token that is unknown,
+        has run out or was revoked, and for a replay, which revokes the family.
         """
         if not refresh.well_formed(refresh_token):
             raise Unauthenticated("This is not a refresh token: log in again.")
@@ -105,11 +136,15 @@ class Auth:
         if rotation is None:
             raise Unauthenticated("The refresh token is not valid any more: log in again.")
         if rotation.outcome == "replayed":
+            self._replays += 1
             log.warning("refresh_token_replayed", family_id=rotation.family_id)
             self._revoked(rotation.family_id)
             raise Unauthenticated("The refresh token was used before: log in again.")
-        if rotation.sealed is not None:
-            token = refresh.unseal(rotation.sealed, refresh_token)
+        sealed, spent = rotation.sealed, refresh_token
+        while sealed is not None:
+            token = refresh.unseal(sealed, spent)
+            # Another tab may have gone on from there: what it spent must not be handed out.
+            sealed, spent = await self._accounts.successor(refresh.digest(token)), token
         return self._grant(Family(rotation.family_id, rotation.user_id, now), token, now)
 
     async def logout(self, refresh_token: str) -> None:
@@ -120,15 +155,18 @@ class Auth:
         if family_id is not None:
             self._revoked(family_id)
 
-    async def verify(self, access_token: str) -> Identity:
-        """Who presents an access token. Raises ``TokenExpired`` or ``Unauthenticated``.
+    async def verify(self, access_token: str, *, guests: bool = False) -> Identity:
+        """Who presents an access token or, with ``guests``, that of a guest.
 
-        When it returns, no revocation was made here since the database was asked.
+        When it returns, no revocation was made here since the database was asked. Raises
+        ``TokenExpired`` or ``Unauthenticated``.
         """
         identity = self._tokens.get(access_token)
         if identity is not None:
             return identity
-        identity = self._access.read(access_token, now=self._clock())
+        identity = self._access.read(access_token, now=self._clock(), guests=guests)
+        if identity.guest:
+            return identity
         while True:
             generation = self._tokens.generation
             account = await self._accounts.owner(identity.family_id)
@@ -140,6 +178,15 @@ class Auth:
         self._tokens.put(access_token, identity)
         self._users.put(_user(account))
         return identity
+
+    @property
+    def guests(self) -> bool:
+        """Whether somebody without a token is let in, as a guest."""
+        return self._access.guests
+
+    def guest_token(self, guest_id: str) -> str:
+        """A token with which a guest comes back. Raises ``Unauthenticated`` if there are none."""
+        return self._access.sign_guest(guest_id, now=self._clock()).text
 
     async def user(self, user_id: str) -> User:
         """The user with this id. Raises ``NotFound``."""
@@ -164,18 +211,22 @@ class Auth:
 
     async def sweep(self) -> int:
         """Erases tokens that have run out, and counts them: for a timer, once an hour or so."""
-        return await self._accounts.sweep(now=self._clock(), grace_ms=self._grace_ms)
+        await self.known.sweep()
+        return await self._accounts.sweep(
+            now=self._clock(), grace_ms=self._grace_ms, access_ms=self._access.ttl_ms
+        )
 
     def on_revoked(self, callback: Callable[[str], None]) -> None:
         """``callback`` is given the id of each family that is revoked here, at once."""
         self._callbacks.append(callback)
 
     def stats(self) -> dict[str, Any]:
-        """``{tokens: {hits, misses, size}, users: {…}, passwords: {completed}}``."""
+        """``{tokens: {hits, misses, size}, users: {…}, passwords: {completed}, replays}``."""
         return {
             "tokens": asdict(self._tokens.counts()),
             "users": asdict(self._users.counts()),
             "passwords": {"completed": self._passwords.completed},
+            "replays": self._replays,
         }
 
     async def _find(self, email: str) -> Account | None:

@@ -15,14 +15,16 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a valid access token says."""
+    """What a valid token says; times in milliseconds since the epoch."""
 
     user_id: str
+    """A guest's begins with ``gst_``: no account stands behind it."""
     family_id: str
-    """The login it belongs to: revoking that ends this identity."""
+    """The login it belongs to: revoking that ends this identity. A guest is its own."""
+    issued_at: int
     expires_at: int
-    """Milliseconds since the epoch."""
     scope: str
+    guest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

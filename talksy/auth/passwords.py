@@ -52,8 +52,20 @@ class Passwords:
         # bcrypt refuses longer ones at once, which would tell them apart by time.
         fits = len(secret) <= PASSWORD_MAX_BYTES
         against = self._dummy if hashed is None else hashed.encode()
-        same = await self._run(lambda: bcrypt.checkpw(secret if fits else b"", against))
+        same = await self._run(lambda: self._compare(secret if fits else b"", against))
         return same and fits and hashed is not None
+
+    def current(self, hashed: str) -> bool:
+        """Whether ``hashed``, such as ``$2b$12$…``, cost as much as a new one would."""
+        return _rounds(hashed.encode()) == self._rounds
+
+    def _compare(self, secret: bytes, against: bytes) -> bool:
+        same = bcrypt.checkpw(secret, against)
+        # A cheaper hash from other days would tell by its time that there is an account. Each round
+        # doubles the work: once what was done, and once every step up, is that of the dummy.
+        for rounds in range(_rounds(against), self._rounds) if not same else ():
+            bcrypt.hashpw(secret, bcrypt.gensalt(rounds))
+        return same
 
     def _salt(self) -> bytes:
         return bcrypt.gensalt(self._rounds)
@@ -70,6 +82,10 @@ class Passwords:
 
     def _leave(self, _: Future[Any]) -> None:
         self._places.release()
+
+
+def _rounds(hashed: bytes) -> int:
+    return int(hashed.split(b"$")[2])
 
 
 def _encode(password: str) -> bytes:

@@ -45,6 +45,12 @@ class Connection:
         """Why it did not."""
         self.seen: frozenset[str] = frozenset()
         """Messages it was told of in its history, as long as others are held back."""
+        self.guest_token: str | None = None
+        """With what a guest comes back, where it does not know yet."""
+        self.tell_at = 0
+        """When it is told that its token runs out, in milliseconds since the epoch."""
+        self.closes_at: int | None = None
+        """When it is closed for that; None until it was told."""
         self.closed = False
         """The client has gone."""
         self._readers: dict[str, Reader] = {}

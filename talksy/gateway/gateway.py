@@ -5,17 +5,18 @@ It knows no transport: a connection is an identity, a session and an outlet.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
 
 from talksy.ai.llm import LanguageModel
-from talksy.auth import Auth
+from talksy.auth import Auth, Identity
 from talksy.database.history import History
 from talksy.database.lane import Draft, Lane
 from talksy.database.rows import SessionRow
 from talksy.errors import (
+    Forbidden,
     PayloadTooLarge,
     RateLimited,
     ServerDraining,
@@ -29,25 +30,26 @@ from talksy.errors import (
 from talksy.events import (
     Draining,
     Fault,
-    Limited,
     SessionCreated,
     SessionOver,
     SessionRestored,
 )
+from talksy.gateway.budgets import Budgets
 from talksy.gateway.connection import Connection, Outlet
+from talksy.gateway.expiry import Expiry
 from talksy.gateway.registry import Caps, Registry
 from talksy.gateway.requests import Hello, Info, Receipt, Resumed, Rules, Say
 from talksy.gateway.turns import Turns
 from talksy.ids import new_id
 from talksy.journal import Journal
 from talksy.messages import Message
+from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.sessions import Session, Sessions
 
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
-MINUTE_MS = 60_000
 
 
 class Gateway:
@@ -63,25 +65,32 @@ class Gateway:
         history: History,
         journal: Journal,
         model: LanguageModel,
+        others: Mapping[str, LanguageModel] | None = None,
         clock: Callable[[], int],
         rules: Rules | None = None,
         caps: Caps | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._auth = auth
         self._sessions = sessions
-        self._limiter = limiter
         self._lane = lane
         self._history = history
         self._journal = journal
-        self._model = model
+        self._names = dict.fromkeys([model.model, *(others or {})])
+        """The models that a message may ask for, the usual one first."""
         self._rules = rules or Rules()
+        self._clock = clock
+        self._metrics = metrics or Metrics()
         self._registry = Registry(caps or Caps())
+        self._budgets = Budgets(limiter, self._rules)
+        self._expiry = Expiry(auth, self._registry, clock)
         self._turns = Turns(
             lane=lane,
             history=history,
             journal=journal,
             registry=self._registry,
             model=model,
+            others=others or {},
             rules=self._rules,
             clock=clock,
         )
@@ -94,17 +103,36 @@ class Gateway:
         self._auth.on_revoked(self._revoked)
         await self._sessions.start()
         async with self._journal.open(self._turns.compose, self._turns.announce):
-            task = asyncio.create_task(self._sweep(), name="sessions")
+            tasks = [
+                asyncio.create_task(self._sweep(), name="sessions"),
+                asyncio.create_task(self._expiry.run(), name="expiry"),
+            ]
             try:
                 yield
             finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def connections(self) -> int:
         """How many clients are connected."""
         return len(self._registry.all)
+
+    @property
+    def guests(self) -> int:
+        """How many of them are guests."""
+        return sum(connection.identity.guest for connection in self._registry.all)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions live here."""
+        return len(self._sessions)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages of this node wait for their turn."""
+        return self._turns.waiting
 
     # ---- coming and going
 
@@ -114,19 +142,24 @@ class Gateway:
         Raises ``ServerDraining``, ``Unauthenticated``, ``TokenExpired``, ``RateLimited`` or
         ``SessionLimit``.
         """
+        with self._metrics.attempt("connect"):
+            return await self._connect(hello, address, outlet)
+
+    async def _connect(self, hello: Hello, address: str, outlet: Outlet) -> Connection:
         if self.draining:
             raise ServerDraining
-        if not hello.token:
-            raise Unauthenticated
-        identity = await self._auth.verify(hello.token)
+        token = hello.token or await self._admit_guest(hello, address)
+        identity = await self._auth.verify(token, guests=True)
         connection = Connection(identity, address, outlet)
+        connection.guest_token = self._guest_token(identity, None if hello.token else token)
         connection.hold()
+        self._expiry.watch(connection)
         self._registry.reserve(connection)
         try:
-            await self._take(connection, "connects", self._rules.connects, MINUTE_MS)
+            await self._budgets.take(connection, "connects")
             session = await self._session(connection, hello)
             # Revoked in the meantime, it was in nobody's list to be closed.
-            await self._auth.verify(hello.token)
+            await self._auth.verify(token, guests=True)
         except BaseException:
             self._registry.release(connection)
             raise
@@ -142,10 +175,19 @@ class Gateway:
             active = await self._turns.active(session.id)
             history = await self._history.read(session.id, self._rules.history) or []
             connection.seen = frozenset(message.id for message in history)
-            connection.outlet.tell(SessionRestored(session.id, session.expires_at, history, active))
+            connection.outlet.tell(
+                SessionRestored(
+                    session.id, session.expires_at, history, active, connection.guest_token
+                )
+            )
         elif session is not None:
             connection.outlet.tell(
-                SessionCreated(session.id, session.expires_at, connection.restore_failed)
+                SessionCreated(
+                    session.id,
+                    session.expires_at,
+                    connection.restore_failed,
+                    connection.guest_token,
+                )
             )
         for turn_id, after in hello.resume:
             try:
@@ -162,6 +204,21 @@ class Gateway:
         self._turns.forget(connection)
         self._exit(connection)
         self._registry.release(connection)
+
+    async def _admit_guest(self, hello: Hello, address: str) -> str:
+        """The token of a guest who was never here."""
+        # An empty token is a login that went wrong, and no guest.
+        if hello.token is not None or not self._auth.guests:
+            raise Unauthenticated
+        with self._metrics.attempt("guest"):
+            await self._budgets.admit(address)
+        return self._auth.guest_token(new_id("gst"))
+
+    def _guest_token(self, identity: Identity, new: str | None) -> str | None:
+        """What a guest is told to come back with; None where it has that already."""
+        if identity.guest and self._clock() * 2 > identity.issued_at + identity.expires_at:
+            return self._auth.guest_token(identity.user_id)
+        return new
 
     async def _session(self, connection: Connection, hello: Hello) -> Session:
         if hello.session_id is not None:
@@ -193,9 +250,23 @@ class Gateway:
 
     # ---- what clients ask for
 
+    async def renew(self, connection: Connection, token: str) -> int:
+        """Goes on under another token of the same user; returns when that runs out, in
+        milliseconds since the epoch.
+
+        Raises ``Unauthenticated``, ``TokenExpired``, or ``Forbidden`` where it is another user's.
+        """
+        with self._metrics.attempt("renew"):
+            identity = await self._auth.verify(token, guests=True)
+            if identity.user_id != connection.user_id:
+                raise Forbidden("this token is another user's: open a connection with it")
+        self._registry.renew(connection, identity)
+        self._expiry.renewed(connection)
+        return identity.expires_at
+
     async def charge(self, connection: Connection) -> None:
         """Counts a request that is not a message. Raises ``RateLimited``."""
-        await self._take(connection, "reads", self._rules.reads, MINUTE_MS)
+        await self._budgets.take(connection, "reads")
         if connection.session is not None and self._sessions.lives(connection.session):
             self._sessions.touch(connection.session)
 
@@ -221,11 +292,10 @@ class Gateway:
             streamed=say.streamed,
             on_busy=say.on_busy,
             retry=say.retry,
+            model=say.model,
         )
         try:
-            key = await self._take(
-                connection, "messages", self._rules.messages, self._rules.messages_ms
-            )
+            await self._budgets.take(connection, "messages")
         except RateLimited:
             # What was accepted before is said again even to those who may say nothing new.
             known = await self._lane.known(draft) if say.message_id is not None else None
@@ -235,7 +305,7 @@ class Gateway:
         receipt = await self._turns.admit(connection, draft)
         if receipt.duplicate:
             # No new message: it costs what a question costs.
-            await self._limiter.refund(key)
+            await self._budgets.refund(connection, "messages")
             try:
                 await self.charge(connection)
             except RateLimited:
@@ -249,26 +319,11 @@ class Gateway:
             raise PayloadTooLarge(
                 f"text has {len(say.text)} characters, {self._rules.max_chars} are allowed"
             )
-        if not say.text.strip():
-            raise ValidationError("text is empty", faults=[("text", "is empty")])
-        if say.model not in {None, self._model.model}:
-            fault = f"is not to be had here: {self._model.model} is"
+        if fault := _text_fault(say.text):
+            raise ValidationError(f"text {fault}", faults=[("text", fault)])
+        if say.model is not None and say.model not in self._names:
+            fault = f"is not one of {', '.join(self._names)}"
             raise ValidationError(f"model {fault}", faults=[("model", fault)])
-
-    async def _take(self, connection: Connection, what: str, limit: int, window_ms: int) -> str:
-        key = f"{what}:{connection.user_id}"
-        verdict = await self._limiter.take(key, limit, window_ms)
-        if not verdict.allowed:
-            connection.outlet.tell(
-                Limited(limit, verdict.remaining, verdict.reset_at, verdict.retry_after)
-            )
-            raise RateLimited(
-                f"{limit} {what} each {window_ms / 1000:g} s are allowed",
-                retry_after=verdict.retry_after,
-            )
-        if verdict.remaining in {limit // 5, limit // 10, 0}:
-            connection.outlet.tell(Limited(limit, verdict.remaining, verdict.reset_at))
-        return key
 
     async def _present(self, connection: Connection) -> Session:
         """The connection's session; a new one where it has ended."""
@@ -360,3 +415,16 @@ class Gateway:
                 for connection in self._registry.of(session.id):
                     connection.outlet.tell(SessionOver(session.id, session.why))
                     self._exit(connection)
+
+
+def _text_fault(text: str) -> str | None:
+    """What keeps a text from being stored and sent, if anything."""
+    if not text.strip():
+        return "is empty"
+    if "\0" in text:
+        return "has a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "has half of a surrogate pair"
+    return None

@@ -4,26 +4,50 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from talksy.auth import Identity
 from talksy.errors import SessionLimit
 from talksy.gateway.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How many sockets there may be at once."""
+    """How many sockets, and whose, there may be at once."""
 
     per_user: int = 20
     per_address: int = 100
+    guests_per_address: int = 10
+
+
+class Index:
+    """Connections under a key. A key without connections is forgotten."""
+
+    def __init__(self) -> None:
+        self._connections: dict[str, dict[Connection, None]] = {}
+
+    def add(self, key: str, connection: Connection) -> None:
+        self._connections.setdefault(key, {})[connection] = None
+
+    def drop(self, key: str, connection: Connection) -> None:
+        connections = self._connections.get(key, {})
+        connections.pop(connection, None)
+        if not connections:
+            self._connections.pop(key, None)
+
+    def of(self, key: str) -> Sequence[Connection]:
+        return list(self._connections.get(key, ()))
 
 
 class Registry:
-    """The connections, by session, and counted by user and address."""
+    """The connections, by session and login, and counted by user and address."""
 
     def __init__(self, caps: Caps) -> None:
         self._caps = caps
-        self._sessions: dict[str, dict[Connection, None]] = {}
+        self._sessions = Index()
+        self._families = Index()
         self._users: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
+        self._guests: dict[str, Counter[str]] = {}
+        """The guests of each address, and how often each is connected."""
         self.all: dict[Connection, None] = {}
 
     def reserve(self, connection: Connection) -> None:
@@ -34,41 +58,61 @@ class Registry:
         ):
             if counter[key] >= cap:
                 raise SessionLimit(f"this {whose} has {cap} connections: close one first")
+        if connection.identity.guest:
+            self._reserve_guest(connection.address, connection.user_id)
         self._users[connection.user_id] += 1
         self._addresses[connection.address] += 1
+        self._families.add(connection.identity.family_id, connection)
         self.all[connection] = None
+
+    def _reserve_guest(self, address: str, guest_id: str) -> None:
+        guests = self._guests.get(address, Counter())
+        cap = self._caps.guests_per_address
+        if guest_id not in guests and len(guests) >= cap:
+            raise SessionLimit(f"this address has {cap} guests: log in, or close a connection")
+        self._guests.setdefault(address, guests)[guest_id] += 1
 
     def release(self, connection: Connection) -> None:
         """Takes a connection away."""
         if connection not in self.all:
             return
         del self.all[connection]
-        for counter, key in (
-            (self._users, connection.user_id),
-            (self._addresses, connection.address),
-        ):
-            counter[key] -= 1
-            if not counter[key]:
-                del counter[key]
+        self._families.drop(connection.identity.family_id, connection)
+        _take_one(self._users, connection.user_id)
+        _take_one(self._addresses, connection.address)
+        if connection.identity.guest:
+            guests = self._guests[connection.address]
+            _take_one(guests, connection.user_id)
+            if not guests:
+                del self._guests[connection.address]
+
+    def renew(self, connection: Connection, identity: Identity) -> None:
+        """The connection goes on under another token of the same user."""
+        if connection in self.all:
+            self._families.drop(connection.identity.family_id, connection)
+            self._families.add(identity.family_id, connection)
+            connection.identity = identity
 
     def enter(self, connection: Connection) -> None:
         """Adds the connection to its session."""
         if connection.session is not None:
-            self._sessions.setdefault(connection.session.id, {})[connection] = None
+            self._sessions.add(connection.session.id, connection)
 
     def exit(self, connection: Connection) -> None:
         """Takes the connection out of its session."""
-        if connection.session is None:
-            return
-        members = self._sessions.get(connection.session.id, {})
-        members.pop(connection, None)
-        if not members:
-            self._sessions.pop(connection.session.id, None)
+        if connection.session is not None:
+            self._sessions.drop(connection.session.id, connection)
 
     def of(self, session_id: str) -> Sequence[Connection]:
         """The connections of a session."""
-        return list(self._sessions.get(session_id, ()))
+        return self._sessions.of(session_id)
 
     def family(self, family_id: str) -> Sequence[Connection]:
-        """The connections that came with tokens of a family."""
-        return [item for item in self.all if item.identity.family_id == family_id]
+        """The connections that came with, or went over to, tokens of a family."""
+        return self._families.of(family_id)
+
+
+def _take_one(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

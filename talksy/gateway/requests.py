@@ -18,6 +18,8 @@ class Rules:
     """How many other requests each minute."""
     connects: int = 600
     """How many times it may connect each minute: each new session is a row."""
+    newcomers: int = 60
+    """How many new guests an address may bring each minute."""
     max_chars: int = 32_000
     history: int = 100
     """How many messages a model is given, and a client that comes back."""
@@ -32,6 +34,7 @@ class Hello:
     """What a client brings when it connects."""
 
     token: str | None
+    """None for a guest who was never here."""
     session_id: str | None = None
     reopen: bool = False
     resume: Sequence[tuple[str, int]] = ()

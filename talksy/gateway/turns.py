@@ -1,7 +1,7 @@
 """Messages in, turns out: what the door does about the conversation itself."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
@@ -37,6 +37,7 @@ class Turns:
         journal: Journal,
         registry: Registry,
         model: LanguageModel,
+        others: Mapping[str, LanguageModel],
         rules: Rules,
         clock: Callable[[], int],
     ) -> None:
@@ -45,10 +46,17 @@ class Turns:
         self._journal = journal
         self._registry = registry
         self._model = model
+        self._others = others
         self._rules = rules
         self._clock = clock
         # Who asked for a turn that has yet to be announced: the ack told them of their message.
         self._senders: dict[str, Connection] = {}
+        self._queued: set[str] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many turns wait that were asked for here."""
+        return len(self._queued)
 
     async def admit(self, connection: Connection, draft: Draft) -> Receipt:
         """Stores a message and starts or queues its turn, once its sender was told.
@@ -67,6 +75,8 @@ class Turns:
             raise
         if admission.duplicate:
             self._senders.pop(draft.turn_id, None)
+        elif admission.queued and self._journal.mirror(admission.turn_id) is None:
+            self._queued.add(admission.turn_id)  # it did not begin meanwhile
         return self.receipt(connection, draft, admission)
 
     def receipt(self, connection: Connection, draft: Draft, admission: Admission) -> Receipt:
@@ -103,10 +113,15 @@ class Turns:
         prompts = [Prompt(message.role, message.content) for message in said]
         if self._rules.system_prompt:
             prompts.insert(0, Prompt("system", self._rules.system_prompt))
-        return Turn(self._model, trim(prompts, budget))
+        wanted = row.model or self._model.model
+        model = self._others.get(wanted, self._model)
+        # What was allowed when it was asked for may not be any more.
+        lost = model is self._model and wanted != model.model
+        return Turn(model, trim(prompts, budget), degraded=lost)
 
     async def announce(self, row: TurnRow, mirror: Mirror) -> None:
         """Shows the message to the session's other devices and the turn to all of them."""
+        self._queued.discard(row.id)
         sender = self._senders.pop(row.id, None)
         message: Message | None = None
         if any(item is not sender for item in self._registry.of(row.session_id)):

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from talksy.ai.llm import LanguageModel, Part, ToolSpec
-from talksy.auth import AccessTokens, Auth, Passwords, TokenCache, UserCache
+from talksy.auth import AccessTokens, Auth, KnownLogins, Passwords, TokenCache, UserCache
 from talksy.database import Database
 from talksy.database.accounts import Account, Accounts, Family, RefreshToken
 from talksy.database.history import History
 from talksy.database.lane import Lane
+from talksy.database.logins import Logins
 from talksy.database.sessions import SessionRows
 from talksy.errors import TalksyError
 from talksy.events import Chunk, Ending, Event, MessageAdded, Notice
@@ -169,11 +170,21 @@ class House:
         self, user: str = "ada", login: str = "1", address: str = "::1", **hello: Any
     ) -> tuple[Line, Connection, Hello]:
         """Connects, and is not yet welcomed."""
+        return await self._enter(Hello(await self.token(user, login), **hello), address)
+
+    async def _enter(self, greeting: Hello, address: str) -> tuple[Line, Connection, Hello]:
         line = Line()
-        greeting = Hello(await self.token(user, login), **hello)
         connection = await self.gateway.connect(greeting, address, line)
         self.connected.append(connection)
         return line, connection, greeting
+
+    async def visit(
+        self, token: str | None = None, address: str = "::1", **hello: Any
+    ) -> tuple[Line, Connection]:
+        """Connects as a guest, a new one without a ``token``, and is welcomed."""
+        line, connection, greeting = await self._enter(Hello(token, **hello), address)
+        await self.gateway.welcome(connection, greeting)
+        return line, connection
 
     async def join(self, user: str = "ada", **options: Any) -> tuple[Line, Connection]:
         """Connects and is welcomed."""
@@ -202,16 +213,18 @@ async def opened(
     caps: Caps | None = None,
     keep: Keep = KEEP,
     life: Life | None = None,
+    guest_ttl_ms: int | None = 2_592_000_000,
     clock: Clock | None = None,
 ) -> AsyncIterator[House]:
     """A node on ``database``."""
     clock = clock or Clock()
     accounts = Accounts(database)
-    access = AccessTokens(["s" * 32], ttl_ms=900_000)
+    access = AccessTokens(["s" * 32], ttl_ms=900_000, guest_ttl_ms=guest_ttl_ms)
     auth = Auth(
         accounts,
         Passwords(rounds=4),
         access,
+        KnownLogins(Logins(database), ["s" * 32], clock=clock),
         users=UserCache(size=100, ttl_ms=300_000, clock=clock),
         tokens=TokenCache(size=100, ttl_ms=300_000, clock=clock),
         refresh_ttl_ms=604_800_000,

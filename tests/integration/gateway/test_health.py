@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from talksy.ai.llm import LanguageModel
+from talksy.ai.llm import Choice, LanguageModel, Unwatched
+from talksy.ai.llm.breaker import FAILURES
 from talksy.database import Database
 from talksy.errors import ProviderUnavailable
 from talksy.health import NodeHealth
@@ -31,13 +32,13 @@ class Vendor(Cast):
             raise self.fault
 
 
-def health(house: House, model: LanguageModel) -> NodeHealth:
+def health(house: House, *models: LanguageModel) -> NodeHealth:
     return NodeHealth(
         gateway=house.gateway,
         database=house.database,
         journal=house.journal,
         limiter=Limiter(MemoryWindows(house.clock, house.clock)),
-        model=model,
+        models=[Choice(model, watcher=Unwatched()) for model in models],
     )
 
 
@@ -74,6 +75,28 @@ async def test_a_vendor_that_is_away_degrades_a_node_that_stays_ready(house: Hou
     checked = health(house, vendor)
     assert (await states(checked))["providers"] == "degraded"
     assert await checked.ready()
+
+
+async def test_each_model_is_shown_and_only_the_first_degrades_the_node(house: House) -> None:
+    first, second = Vendor(), Vendor()
+    second.fault = ProviderUnavailable()
+    checked = health(house, first, second)
+    said = (await checked.detailed())["providers"]
+    assert (said["state"], said["breaker"]) == ("ok", "closed")
+    assert [each["state"] for each in said["models"]] == ["ok", "degraded"]
+    assert ["latencyMs" in each for each in said["models"]] == [True, False]
+
+
+async def test_an_open_breaker_is_seen_at_once(house: House) -> None:
+    checked = health(house, Vendor())
+    await checked.detailed()
+    (choice,) = checked._models
+    for _ in range(FAILURES):
+        entry = choice.breaker.enter(0.0)
+        assert entry is not None
+        entry.failed(ProviderUnavailable(), 0.0)
+    said = (await checked.detailed())["providers"]
+    assert (said["state"], said["breaker"]) == ("degraded", "open")
 
 
 async def test_a_vendor_is_asked_rarely_whoever_looks(house: House) -> None:

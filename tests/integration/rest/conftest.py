@@ -11,9 +11,10 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from talksy.auth import AccessTokens, Auth, Passwords, TokenCache, UserCache
+from talksy.auth import AccessTokens, Auth, KnownLogins, Passwords, TokenCache, UserCache
 from talksy.database import Database
 from talksy.database.accounts import Accounts
+from talksy.database.logins import Logins
 from talksy.ratelimit import Limiter
 from talksy.state import MemoryWindows
 from talksy.transports.rest import setup_rest
@@ -153,7 +154,8 @@ async def serve(
         Auth(
             repository(database),
             Passwords(rounds=rounds, threads=threads, waiting=waiting),
-            AccessTokens([SECRET], ttl_ms=900_000),
+            AccessTokens([SECRET], ttl_ms=900_000, guest_ttl_ms=2_592_000_000),
+            KnownLogins(Logins(database), [SECRET], clock=clock),
             users=UserCache(size=100 * cached, ttl_ms=300_000, clock=clock),
             tokens=TokenCache(size=100 * cached, ttl_ms=300_000, clock=clock),
             refresh_ttl_ms=604_800_000,

@@ -1,6 +1,7 @@
 """What every answer carries."""
 
 import re
+from ipaddress import ip_network
 
 import pytest
 
@@ -102,3 +103,36 @@ async def test_an_upgraded_socket_has_a_request_id_and_works(rig: Rig) -> None:
     async with rig.client.ws_connect("/socket.io/", headers={"X-Request-Id": "mine"}) as socket:
         assert socket._response.headers["X-Request-Id"] == "mine"
         assert await socket.receive_str() == "hello"
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/crash", "/auth/me", "/socket.io/"])
+async def test_no_browser_runs_frames_or_keeps_track_of_an_answer(rig: Rig, path: str) -> None:
+    headers = (await rig.client.get(path)).headers
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["Server"] == "talksy"
+
+
+@pytest.mark.parametrize(
+    ("told", "trusted", "tls", "strict"),
+    [
+        (None, True, False, False),
+        ("http", True, False, False),
+        ("https", True, False, True),
+        ("https, http", True, False, False),
+        ("http, https", True, False, True),
+        ("https", False, False, False),
+        (None, False, True, True),
+    ],
+)
+async def test_who_came_by_https_is_told_to_stay_with_it(
+    serving: Serve, told: str | None, trusted: bool, tls: bool, strict: bool
+) -> None:
+    """To us, or to a proxy that is believed; the nearest one's word counts."""
+    proxies = (ip_network("127.0.0.0/8"),) if trusted else ()
+    headers = {"X-Forwarded-Proto": told} if told else {}
+    async with serving(trusted_proxies=proxies, tls=tls) as rig:
+        answer = await rig.client.get("/", headers=headers)
+    assert ("Strict-Transport-Security" in answer.headers) == strict

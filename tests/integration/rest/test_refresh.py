@@ -38,6 +38,20 @@ async def test_parallel_uses_share_one_successor(rig: Rig) -> None:
     assert len({(await answer.json())["refreshToken"] for answer in answers}) == 1
 
 
+async def test_who_comes_late_within_the_grace_is_given_what_the_others_have_come_to(
+    rig: Rig,
+) -> None:
+    """Its own successor is spent: using it after the grace would end everybody's login."""
+    token = (await rig.register())["refreshToken"]
+    second = (await (await rig.refresh(token)).json())["refreshToken"]
+    third = (await (await rig.refresh(second)).json())["refreshToken"]
+    for late in (token, second):
+        assert (await (await rig.refresh(late)).json())["refreshToken"] == third
+    rig.clock.now += 10_000
+    assert (await rig.refresh(third)).status == 200
+    assert rig.revoked == []
+
+
 async def test_a_use_after_the_grace_ends_that_login_and_no_other(rig: Rig) -> None:
     token = (await rig.register())["refreshToken"]
     other = await (await rig.post("/auth/login", ADA)).json()
@@ -76,13 +90,16 @@ async def test_a_refresh_token_runs_out(rig: Rig) -> None:
     assert await rig.auth.sweep() == 1
 
 
-async def test_access_and_refresh_tokens_are_different_kinds(rig: Rig) -> None:
+async def test_access_refresh_and_guest_tokens_are_different_kinds(rig: Rig) -> None:
     body = await rig.register()
+    guest = rig.auth.guest_token("gst_1")
+    assert (await rig.me(guest)).status == 401
+    assert (await rig.refresh(guest)).status == 401
     assert (await rig.refresh(body["accessToken"])).status == 401
     assert (await rig.me(body["refreshToken"])).status == 401
 
 
-@pytest.mark.parametrize("token", ["", "rt_" + "a" * 43, "\ud800", "rt_" + "a" * 500])
+@pytest.mark.parametrize("token", ["", "rt_" + "a" * 43, "rt_" + "a" * 500])
 async def test_a_token_that_was_never_given_refreshes_nothing_and_logs_out_quietly(
     rig: Rig, token: str
 ) -> None:

@@ -60,6 +60,31 @@ def test_it_has_the_claims_of_the_contract() -> None:
     }
 
 
+def test_a_guests_token_is_of_another_kind_and_says_so() -> None:
+    guests = AccessTokens([NEW], ttl_ms=1_000, guest_ttl_ms=5_000)
+    token = guests.sign_guest("gst_1", now=NOW).text
+    identity = guests.read(token, now=NOW, guests=True)
+    assert (identity.user_id, identity.family_id, identity.guest) == ("gst_1", "gst_1", True)
+    assert (identity.scope, identity.expires_at) == ("tools:none", 1_700_000_005_000)
+    with pytest.raises(Unauthenticated):
+        guests.read(token, now=NOW)
+    with pytest.raises(TokenExpired):
+        guests.read(token, now=NOW + 5_000, guests=True)
+
+
+def test_where_guests_are_taken_users_are_too_and_are_no_guests() -> None:
+    guests = AccessTokens([NEW], ttl_ms=1_000, guest_ttl_ms=5_000)
+    assert not guests.read(signed(), now=NOW, guests=True).guest
+
+
+def test_without_guests_no_token_makes_one() -> None:
+    with pytest.raises(Unauthenticated):
+        tokens.sign_guest("gst_1", now=NOW)
+    theirs = AccessTokens([NEW], ttl_ms=1_000, guest_ttl_ms=5_000).sign_guest("gst_1", now=NOW)
+    with pytest.raises(Unauthenticated):
+        tokens.read(theirs.text, now=NOW, guests=True)
+
+
 def test_it_is_expired_from_its_last_millisecond_on() -> None:
     assert tokens.read(signed(), now=1_700_000_899_999).user_id == "usr_1"
     with pytest.raises(TokenExpired):
@@ -88,6 +113,10 @@ def test_without_a_secret_there_are_no_tokens(secrets: list[str]) -> None:
         {"aud": "other"},
         {"exp": "soon"},
         {"exp": True},
+        {"iat": "now"},
+        {"iat": 1.5},
+        {"typ": "guest"},
+        {"typ": ["access"]},
         {"sub": 7},
         {"sid": None},
         {"scope": ["tools:basic"]},

@@ -8,7 +8,7 @@ from tests.unit.auth.clock import Clock
 
 
 def identity(family: str = "fam_1", expires_at: int = 10_000) -> Identity:
-    return Identity("usr_1", family, expires_at, "tools:basic")
+    return Identity("usr_1", family, 0, expires_at, "tools:basic")
 
 
 def token_cache(size: int = 100, ttl_ms: int = 1_000, clock: Clock | None = None) -> TokenCache:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -23,6 +24,12 @@ async def test_a_password_matches_its_own_hash_alone(passwords: Passwords) -> No
     assert not await passwords.check("Secret124", hashed)
 
 
+async def test_a_hash_is_current_while_it_costs_what_a_new_one_would(passwords: Passwords) -> None:
+    hashed = await passwords.hash("Secret123")
+    assert passwords.current(hashed)
+    assert not Passwords(rounds=5).current(hashed)
+
+
 async def test_an_account_that_does_not_exist_costs_a_check_of_the_same_rounds(
     passwords: Passwords,
 ) -> None:
@@ -30,6 +37,27 @@ async def test_an_account_that_does_not_exist_costs_a_check_of_the_same_rounds(
     assert not await passwords.check("Secret123", None)
     assert passwords.completed == before + 1
     assert passwords._dummy.startswith(b"$2b$04$")
+
+
+async def test_a_wrong_password_takes_as_long_where_the_hash_is_a_cheaper_one(
+    passwords: Passwords,
+) -> None:
+    """Each round doubles the work: unmended it would be a 32nd."""
+    cheap = await passwords.hash("Secret123")
+    async with Passwords(rounds=9, threads=1) as dearer:
+        taken = {hashed: await least(dearer, hashed) for hashed in (cheap, None)}
+    assert taken[None] / 2 < taken[cheap] < taken[None] * 2
+
+
+async def least(passwords: Passwords, hashed: str | None) -> float:
+    """The CPU time of a wrong password at its best, in seconds."""
+
+    def seconds() -> float:
+        started = time.thread_time()
+        assert not passwords._compare(b"Wrong123", (hashed or passwords._dummy.decode()).encode())
+        return time.thread_time() - started
+
+    return min([seconds() for _ in range(5)])
 
 
 @pytest.mark.parametrize("password", ["x" * 73, "x" * 100_000, "\ud800", "a\0b"])
