@@ -12,7 +12,7 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python; d
 	echo $$each; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-unit test-integration test-e2e lint types fmt bench clean
+.PHONY: help run dev test test-unit test-integration test-e2e lint types fmt bench fuzz clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ fmt: $(VENV)/.installed-test ## Put style and format right
 
 bench: $(VENV)/.installed ## Time the hot paths
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.installed-test ## Send nonsense to a running server: make fuzz ARGS="--payloads 100000"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 clean: ## Remove what was installed and built; data stays
 	rm -rf $(VENV) $(JS)/node_modules build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache

@@ -13,15 +13,17 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from talksy.ai.llm import open_model
-from talksy.auth import AccessTokens, Auth, Passwords, TokenCache, UserCache
+from talksy.auth import AccessTokens, Auth, KnownLogins, Passwords, TokenCache, UserCache
 from talksy.conversation import Turn
 from talksy.database import Database
 from talksy.database.accounts import Accounts
+from talksy.database.logins import Logins
 from talksy.database.rows import TurnRow
 from talksy.events import Chunk
 from talksy.journal.mirror import Mirror, Reader, opened
 from talksy.journal.run import Bounds, Run
 from talksy.messages import Prompt
+from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.state import MemoryWindows
 
@@ -85,6 +87,7 @@ async def tokens(folder: Path) -> tuple[float, float, str]:
                 Accounts(database),
                 Passwords(rounds=4),
                 AccessTokens(["b" * 32], ttl_ms=900_000),
+                KnownLogins(Logins(database), ["b" * 32], clock=now),
                 users=UserCache(size=size, ttl_ms=300_000, clock=now),
                 tokens=TokenCache(size=size, ttl_ms=300_000, clock=now),
                 refresh_ttl_ms=86_400_000,
@@ -147,6 +150,7 @@ async def main() -> None:
         ("journal append, no reader", append(0)),
         ("journal append, 1 reader", append(1)),
         ("journal append, 10 readers", append(10)),
+        ("chunk counted for /metrics", timed(Metrics().turns.pulse().beat, 100_000)),
         ("token from model to journal, merged", await stream()),
     ]
     print(f"{'':48}{'µs':>9}{'× unit':>9}")

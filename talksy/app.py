@@ -9,23 +9,29 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from pydantic import SecretStr
 
 from talksy import __version__
-from talksy.ai.llm import LanguageModel, open_model
-from talksy.auth import AccessTokens, Auth, Passwords, TokenCache, UserCache
-from talksy.config import Settings
+from talksy.ai.llm import Models, Plan, Silence, Watcher
+from talksy.auth import AccessTokens, Auth, KnownLogins, Passwords, TokenCache, UserCache
+from talksy.config import Settings, SettingsError
 from talksy.database import Database
 from talksy.database.accounts import Accounts
 from talksy.database.history import History
 from talksy.database.lane import Lane
+from talksy.database.logins import Logins
 from talksy.database.sessions import SessionRows
 from talksy.gateway import Caps, Gateway, Rules
 from talksy.health import NodeHealth
 from talksy.ids import new_id
 from talksy.journal import Bounds, Journal
+from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
+from talksy.readings import add_readings
 from talksy.sessions import Life, Sessions
 from talksy.state import MemoryWindows
+from talksy.tracing import open_tracing
+from talksy.transports.contracts import setup_contracts
 from talksy.transports.rest import setup_rest
 from talksy.transports.socketio import Limits, Server
 
@@ -58,15 +64,28 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """Everything a server needs, closed in reverse. Raises ``SchemaError`` and ``ValueError``."""
     async with AsyncExitStack() as stack:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        database = await stack.enter_async_context(
-            Database.open(settings.database_url, upgrade=settings.database_migrate, exclusive=True)
+        metrics = Metrics()
+        tracing = await stack.enter_async_context(
+            open_tracing(__version__, on=settings.otel_exporter_otlp_endpoint is not None)
         )
-        model = await stack.enter_async_context(opened_model(settings))
+        database = await stack.enter_async_context(
+            Database.open(
+                settings.database_url,
+                upgrade=settings.database_migrate,
+                exclusive=True,
+                pool_size=settings.database_pool_size,
+                metrics=metrics,
+            )
+        )
+        watcher = tracing.watch(metrics.providers)
+        models = await stack.enter_async_context(opened_models(settings, watcher))
         auth = await stack.enter_async_context(opened_auth(settings, database))
         limiter = Limiter(MemoryWindows())
         lane = Lane(database, owner=new_id("node"))
         sessions = Sessions(SessionRows(database), life(settings), now)
-        journal = Journal(lane, clock=now, bounds=bounds(settings))
+        journal = Journal(
+            lane, clock=now, bounds=bounds(settings), metrics=metrics, tracing=tracing
+        )
         gateway = Gateway(
             auth=auth,
             sessions=sessions,
@@ -74,10 +93,12 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             lane=lane,
             history=History(database),
             journal=journal,
-            model=model,
+            model=models.usual,
+            others=models.others,
             clock=now,
             rules=rules(settings),
-            caps=Caps(settings.max_sockets_per_user, settings.max_sockets_per_address),
+            caps=caps(settings),
+            metrics=metrics,
         )
         await stack.enter_async_context(swept(auth))
         await stack.enter_async_context(gateway.open())
@@ -91,7 +112,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
                 database=database,
                 journal=journal,
                 limiter=limiter,
-                model=model,
+                models=models.choices,
             ),
             origins=settings.cors_origin,
             trusted_proxies=settings.trusted_proxies,
@@ -100,52 +121,61 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             register_per_minute=settings.auth_register_per_minute,
             login_per_minute=settings.auth_login_per_minute,
             login_failures=settings.auth_login_failures,
+            metrics=metrics,
+            metrics_token=_shown(settings.metrics_token) or None,
+            tls=settings.tls_cert is not None,
         )
+        setup_contracts(app, version=__version__)
         sockets = Server(
             gateway,
             origins=settings.cors_origin,
             trusted_proxies=settings.trusted_proxies,
             limits=limits(settings),
+            metrics=metrics,
         )
         sockets.attach(app)
+        for choice in models.choices:
+            metrics.providers.know(choice.model.provider, choice.model.model)
+        metrics.runs(__version__, settings.database_url.partition(":")[0])
+        add_readings(
+            metrics, auth=auth, limiter=limiter, journal=journal, gateway=gateway, sockets=sockets
+        )
+        await stack.enter_async_context(metrics.watching())
         yield Node(app, gateway, sockets)
 
 
 @asynccontextmanager
-async def opened_model(settings: Settings) -> AsyncIterator[LanguageModel]:
-    """The model that answers."""
-    key = settings.openai_api_key
-    options: Mapping[str, Mapping[str, Any]] = {
-        "mock": {
-            "delay_ms": settings.ai_mock_response_delay_ms,
-            "directives": settings.ai_mock_directives,
-        },
-        "openai": {
-            "api_key": key.get_secret_value() if key else "",
-            "model": settings.openai_model,
-            "base_url": settings.openai_base_url,
-            "max_tokens": settings.openai_max_tokens,
-            "temperature": settings.openai_temperature,
-        },
-    }
-    model = open_model(settings.provider, options)
+async def opened_models(
+    settings: Settings, watcher: Watcher | None = None
+) -> AsyncIterator[Models]:
+    """The models that answer. Raises ``SettingsError`` where there is no such vendor."""
     try:
-        yield model
+        models = Models.open(plan(settings), watcher)
+    except ValueError as error:
+        raise SettingsError([f"AI_PROVIDER or AI_MODELS: {error}"]) from error
+    try:
+        for choice in models.choices:
+            if choice.makeshift:
+                log.warning("mock_in_production", hint="AI_PROVIDER or AI_MODELS names it")
+        yield models
     finally:
-        await model.close()
+        await models.close()
 
 
 @asynccontextmanager
 async def opened_auth(settings: Settings, database: Database) -> AsyncIterator[Auth]:
     """Accounts and tokens."""
     cached = settings.auth_cache_enabled
+    secrets = [secret.get_secret_value() for secret in settings.jwt_secret]
     auth = Auth(
         Accounts(database),
         Passwords(rounds=settings.bcrypt_rounds),
         AccessTokens(
-            [secret.get_secret_value() for secret in settings.jwt_secret],
+            secrets,
             ttl_ms=settings.jwt_access_expiry * 1000,
+            guest_ttl_ms=settings.guest_token_expiry * 1000 if settings.guests_enabled else None,
         ),
+        KnownLogins(Logins(database), secrets, clock=now),
         users=UserCache(
             size=settings.auth_cache_user_max_size if cached else 0,
             ttl_ms=settings.auth_cache_user_ttl_ms,
@@ -184,6 +214,59 @@ async def swept(auth: Auth) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+def plan(settings: Settings) -> Plan:
+    """Which models there are, and how they are asked."""
+    return Plan(
+        usual=settings.providers,
+        others=settings.ai_models,
+        options=model_options(settings),
+        per_minute={"groq": settings.groq_max_requests_per_minute},
+        makeshift={"mock"} if settings.talksy_env == "production" else (),
+        silence=Silence(
+            first_token=settings.ai_first_token_timeout_ms / 1000,
+            gap=settings.ai_gap_timeout_ms / 1000,
+        ),
+        reset=settings.ai_failure_after_first_token == "reset",  # noqa: S105
+    )
+
+
+def model_options(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+    """What each vendor's models are opened with."""
+    longest = max(settings.ai_first_token_timeout_ms, settings.ai_gap_timeout_ms) / 1000
+    times = {
+        "connect_timeout": settings.ai_connect_timeout_ms / 1000,
+        # What is silent is left earlier: this is for what nobody waits for.
+        "read_timeout": 2 * longest,
+    }
+    return {
+        **settings.ai_plugin_options,
+        "mock": {
+            "delay_ms": settings.ai_mock_response_delay_ms,
+            "directives": settings.ai_mock_directives,
+        },
+        "openai": {
+            "api_key": _shown(settings.openai_api_key),
+            "model": settings.openai_model,
+            "base_url": settings.openai_base_url,
+            "max_tokens": settings.openai_max_tokens,
+            "temperature": settings.openai_temperature,
+            **times,
+        },
+        "groq": {
+            "api_key": _shown(settings.groq_api_key),
+            "model": settings.groq_model,
+            "base_url": settings.groq_base_url,
+            "max_tokens": settings.groq_max_tokens,
+            "temperature": settings.groq_temperature,
+            **times,
+        },
+    }
+
+
+def _shown(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
+
+
 def life(settings: Settings) -> Life:
     """How long sessions live."""
     return Life(
@@ -210,10 +293,20 @@ def rules(settings: Settings) -> Rules:
         messages=settings.rate_limit_max_requests,
         messages_ms=settings.rate_limit_window_ms,
         reads=settings.rate_limit_reads_per_minute,
+        newcomers=settings.auth_guests_per_minute,
         max_chars=settings.message_max_chars,
         history=settings.session_max_history,
         context_tokens=settings.ai_context_tokens,
         system_prompt=settings.system_prompt,
+    )
+
+
+def caps(settings: Settings) -> Caps:
+    """How many sockets there may be."""
+    return Caps(
+        per_user=settings.max_sockets_per_user,
+        per_address=settings.max_sockets_per_address,
+        guests_per_address=settings.max_guests_per_address,
     )
 
 

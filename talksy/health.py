@@ -4,15 +4,14 @@ import asyncio
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import structlog
 
-from talksy.ai.llm import LanguageModel
+from talksy.ai.llm import Choice, LanguageModel
 from talksy.database import Database
-from talksy.errors import TalksyError
 from talksy.gateway import Gateway
 from talksy.journal import Journal
 from talksy.ratelimit import Limiter
@@ -35,14 +34,14 @@ class NodeHealth:
         database: Database,
         journal: Journal,
         limiter: Limiter,
-        model: LanguageModel,
+        models: Sequence[Choice],
     ) -> None:
         self._gateway = gateway
         self._database = database
         self._journal = journal
         self._limiter = limiter
-        self._model = model
-        self._provider: tuple[float, dict[str, Any]] | None = None
+        self._models = models
+        self._pinged: tuple[float, list[float | None]] | None = None
 
     def live(self) -> bool:
         """The loop turns, or nobody would be asked."""
@@ -72,7 +71,7 @@ class NodeHealth:
                 "connections": self._gateway.connections,
                 "runningTurns": self._journal.running,
             },
-            "providers": await self._ask_provider(),
+            "providers": await self._ask_providers(),
         }
 
     async def _ask_database(self) -> dict[str, Any]:
@@ -85,20 +84,40 @@ class NodeHealth:
             return {"state": "down"}
         return {"state": "ok", "latencyMs": _ms(started)}
 
-    async def _ask_provider(self) -> dict[str, Any]:
-        if self._provider is not None and self._provider[0] > time.monotonic():
-            return self._provider[1]
-        said: dict[str, Any] = {"provider": self._model.provider, "model": self._model.model}
-        started = time.perf_counter()
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._model.ping()
-            said |= {"state": "ok", "latencyMs": _ms(started)}
-        except (TalksyError, TimeoutError):
-            # Accounts, history and running turns are served all the same.
-            said |= {"state": "degraded"}
-        self._provider = (time.monotonic() + PROVIDER_SECONDS, said)
-        return said
+    async def _ask_providers(self) -> dict[str, Any]:
+        """How the models stand, the usual one first: without it answers are degraded.
+
+        Accounts, history and running turns are served all the same.
+        """
+        took = await self._latencies()
+        models = [_standing(*pair) for pair in zip(self._models, took, strict=True)]
+        return {**models[0], "models": models}
+
+    async def _latencies(self) -> list[float | None]:
+        """How long each provider took to answer, in ms; None where it did not."""
+        if self._pinged is None or self._pinged[0] <= time.monotonic():
+            took = await asyncio.gather(*(_ping(choice.model) for choice in self._models))
+            self._pinged = (time.monotonic() + PROVIDER_SECONDS, took)
+        return self._pinged[1]
+
+
+def _standing(choice: Choice, took: float | None) -> dict[str, Any]:
+    provider, model = choice.names
+    breaker = choice.breaker.state
+    state = "ok" if took is not None and breaker == "closed" else "degraded"
+    said = {"provider": provider, "model": model, "state": state, "breaker": breaker}
+    return said if took is None else {**said, "latencyMs": took}
+
+
+async def _ping(model: LanguageModel) -> float | None:
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await model.ping()
+    except Exception as error:  # noqa: BLE001 - whatever it says, it does not serve
+        log.warning("provider_down", provider=model.provider, error=type(error).__name__)
+        return None
+    return _ms(started)
 
 
 def _ms(started: float) -> float:

@@ -3,7 +3,7 @@
 import secrets
 from typing import Literal
 
-Kind = Literal["usr", "ses", "trn", "msg", "call", "fam", "req", "node", "jti"]
+Kind = Literal["usr", "gst", "ses", "trn", "msg", "call", "fam", "req", "node", "jti"]
 
 
 def new_id(kind: Kind) -> str:

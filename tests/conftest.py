@@ -5,7 +5,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import aiohttp
 import pytest
+
+from tests import contract
 
 BUSY_SECONDS = 1.0
 """A callback may not compute longer than this. It is the thread's own time, so that a machine under
@@ -40,6 +43,35 @@ def loop_goes_on() -> Iterator[None]:
     yield
     if _blocked:
         pytest.fail("\n".join(_blocked), pytrace=False)
+
+
+_read, _start = aiohttp.ClientResponse.read, aiohttp.ClientResponse.start
+
+
+async def _started(answer: aiohttp.ClientResponse, connection: Any) -> aiohttp.ClientResponse:
+    started = await _start(answer, connection)
+    contract.check_answer(started, None)
+    return started
+
+
+async def _checked(answer: aiohttp.ClientResponse) -> bytes:
+    body = await _read(answer)
+    contract.check_answer(answer, body)
+    return body
+
+
+# Every test that speaks HTTP is a test of the contract, whatever it is about.
+aiohttp.ClientResponse.start = _started  # type: ignore[method-assign, assignment]
+aiohttp.ClientResponse.read = _checked  # type: ignore[method-assign, assignment]
+
+
+@pytest.fixture(autouse=True)
+def contracts_kept() -> Iterator[None]:
+    """Fails a test in which a client was given what the contracts do not have."""
+    contract.violations.clear()
+    yield
+    if contract.violations:
+        pytest.fail("\n".join(contract.violations), pytrace=False)
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gateway",),
     ("transports",),
     ("console",),
-    ("health",),
+    ("health", "readings"),
     ("app",),
     ("cli", "__main__"),
 )
@@ -54,7 +54,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "opentelemetry": ("talksy.tracing",),
     "bcrypt": ("talksy.auth",),
     "jwt": ("talksy.auth",),
-    "cryptography": ("talksy.auth",),
+    "cryptography": ("talksy.auth", "talksy.cli.tls"),
     "cachetools": ("talksy.auth",),
     "dotenv": ("talksy.config",),
     "typer": ("talksy.cli",),

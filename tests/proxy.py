@@ -195,6 +195,8 @@ async def running_proxy(url: str) -> AsyncIterator[Proxy]:
         await proxy._close()
         for line in list(proxy._lines):
             line.abort()
+        if proxy._tasks:  # with their lines they end by themselves, unless something is held back
+            await asyncio.wait(proxy._tasks, timeout=1)
         for task in list(proxy._tasks):
             task.cancel()
         await asyncio.gather(*proxy._tasks, return_exceptions=True)

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.postgres import postgres_of
+
 DEFAULTS: Mapping[str, object] = {
     "HOST": "127.0.0.1",
     "PORT": 0,
@@ -121,6 +123,8 @@ async def running_server(
             if name in INHERITED or name.startswith("COVERAGE_")
         }
         chosen = {**DEFAULTS, "DATA_DIR": folder, **settings}
+        if os.environ.get("TALKSY_TEST_E2E_DATABASE") == "postgres":
+            chosen.setdefault("DATABASE_URL", await postgres_of(Path(str(chosen["DATA_DIR"]))))
         environment |= {name: str(value) for name, value in chosen.items()}
         process = subprocess.Popen(  # noqa: ASYNC220 (it returns at once, and outlives any loop)
             [sys.executable, "-m", "talksy", "serve"],

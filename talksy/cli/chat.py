@@ -94,7 +94,7 @@ async def _talk(url: str, grant: dict[str, Any]) -> None:
             return None
         try:
             fresh = await _post(url, "refresh", {"refreshToken": grant["refreshToken"]})
-        except Problem:
+        except (Problem, aiohttp.ClientError, TimeoutError):
             return None
         grant.update(fresh)
         return str(fresh["accessToken"])

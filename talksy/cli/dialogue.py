@@ -166,6 +166,13 @@ class Dialogue:
         else:
             raise Refused(error["message"])
 
+    async def _freshen(self) -> None:
+        """Brings another token before this one runs out; without one the line is cut for it."""
+        token = await self._renew()
+        if token is not None:
+            self._token = token
+            await self._emit("auth_refresh", {"token": token}, self._complain)
+
     def _part(self) -> None:
         self._ready.clear()
         if self._history is not None and not self._history.done():
@@ -208,10 +215,14 @@ class Dialogue:
         match name:
             case "SESSION_CREATED" | "SESSION_RESTORED":
                 await self._welcomed(data)
-            case "stream_chunk" | "stream_end" if turn and data["turnId"] == turn.id:
+            case "stream_chunk" | "stream_reset" | "stream_end" if (
+                turn and data["turnId"] == turn.id
+            ):
                 self._read(turn, name, data)
             case "conversation_history" if self._history and not self._history.done():
                 self._history.set_result(data)
+            case "auth_expiring":
+                await self._freshen()
             case "server_draining":
                 self._notice("the server is about to stop")
             case "error" if turn and data.get("turnId") == turn.id:
@@ -234,11 +245,18 @@ class Dialogue:
         if data["seq"] <= turn.after:
             return
         turn.after = data["seq"]
-        if name == "stream_chunk":
+        if name == "stream_reset":
+            self._show("\n")
+            self._notice("the answer was broken off: another model begins again")
+            turn.answer = piece = ""
+        elif name == "stream_chunk":
             piece = data["content"]
         else:
-            # The whole answer comes with the ending where its chunks do not.
-            piece = (data.get("text") or "")[len(turn.answer) :]
+            # The whole answer comes with the ending where its chunks do not; it may be another one
+            # than what was shown, if that became void while the line was cut.
+            text = data.get("text") or turn.answer
+            kept = text.startswith(turn.answer)
+            piece = text.removeprefix(turn.answer) if kept else f"\n{text}"
         turn.answer += piece
         if piece:
             self._show(piece)

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from talksy import __version__
+from talksy.cli.tls import TlsError
 from talksy.config import Settings, SettingsError
-from talksy.database import Database, InUse, SchemaError
+from talksy.database import Database, InUse, SchemaError, Unreachable, schema_sql
 from talksy.errors import TalksyError
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ def main() -> None:
         app()
     except SettingsError as error:
         sys.exit(str(error))
-    except (InUse, SchemaError, TalksyError) as error:
+    except (InUse, SchemaError, Unreachable, TlsError, TalksyError) as error:
         sys.exit(f"talksy: {error}")
     except OSError as error:
         taken = ": choose another PORT" if error.errno == errno.EADDRINUSE else ""
@@ -58,14 +59,48 @@ def serve() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print what would be done, for psql or sqlite3.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--from", help="With --sql: the revision that the tables have.")
+    ] = None,
+) -> None:
     """Bring the database's tables up to date."""
+    url = Settings.load().database_url
+    if sql:
+        typer.echo(schema_sql(url, since), nl=False)
+        return
 
     async def run() -> None:
-        async with Database.open(Settings.load().database_url):
+        async with Database.open(url):
             typer.echo("the database is up to date")
 
     asyncio.run(run())
+
+
+@app.command()
+def check(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at the settings, the data, the database and the models; 1 where something fails."""
+    from talksy.cli.check import check as run
+
+    if not asyncio.run(run(as_json=as_json)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def usage(
+    email: Annotated[str | None, typer.Option(help="An account's e-mail; all if left out.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=3_660, help="How many, with today.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what was used: turns and tokens, by day and model."""
+    from talksy.cli.usage import usage as run
+
+    asyncio.run(run(Settings.load(), email=email, days=days, as_json=as_json))
 
 
 @app.command()

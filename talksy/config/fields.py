@@ -1,5 +1,7 @@
 """The kinds of values a setting may have, and how each is read from text."""
 
+import json
+import os
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -7,6 +9,8 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from talksy.config.database import check_database
 
 _DAY_MS = 86_400_000
 _PORTS = {"http": 80, "https": 443}
@@ -79,6 +83,38 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _host(value: str) -> str:
+    if urlsplit(value).path not in ("", "/"):
+        raise ValueError("has a path: leave it out, the API's own is added to it")
+    return _url(value)
+
+
+def _models(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Each name as ``vendor:model`` or either alone; a vendor may be written in capitals."""
+    read = []
+    for name in names:
+        vendor, colon, model = name.partition(":")
+        if not vendor or (colon and not model) or not name.isprintable() or " " in name:
+            raise ValueError("is not a list such as openai,groq:openai/gpt-oss-20b,mock")
+        read.append(f"{vendor.lower()}:{model}" if colon else name)
+    if len(set(read)) < len(read):
+        raise ValueError("names the same model twice")
+    return tuple(read)
+
+
+def _options(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    fault = 'is not a JSON object such as {"echo": {"delay_ms": 5}}'
+    try:
+        options = json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError(fault) from None
+    if not isinstance(options, dict) or not all(isinstance(own, dict) for own in options.values()):
+        raise ValueError(fault)
+    return options
+
+
 def _prompt(value: str) -> str:
     """The text itself, or that of the file it names."""
     path = Path(value)
@@ -93,6 +129,15 @@ def _prompt(value: str) -> str:
     return value
 
 
+def _file(path: Path) -> Path:
+    path = path.expanduser()
+    if not path.is_file():
+        raise ValueError("is no file")
+    if not os.access(path, os.R_OK):
+        raise ValueError("cannot be read by the user that Talksy runs as")
+    return path
+
+
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
 
@@ -103,7 +148,9 @@ Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Bytes = Annotated[int, Field(ge=1_000, le=100_000_000)]
 
 Environment = Annotated[Literal["development", "production", "test"], BeforeValidator(_lower)]
-Provider = Annotated[Literal["openai", "mock"], BeforeValidator(_lower)]
+ModelNames = Annotated[tuple[str, ...], BeforeValidator(_parts), AfterValidator(_models)]
+OnFailure = Annotated[Literal["reset", "fail"], BeforeValidator(_lower)]
+Options = Annotated[dict[str, dict[str, Any]], BeforeValidator(_options)]
 LogFormat = Annotated[Literal["json", "text"], BeforeValidator(_lower)]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_level)
@@ -113,5 +160,8 @@ Origins = Annotated[tuple[str, ...], BeforeValidator(_parts), AfterValidator(_or
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_parts)]
 Url = Annotated[str, AfterValidator(_url)]
+DatabaseUrl = Annotated[str, AfterValidator(check_database)]
+Host = Annotated[str, AfterValidator(_host)]
 Text = Annotated[str, AfterValidator(_prompt)]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+File = Annotated[Path, AfterValidator(_file)]

@@ -1,8 +1,10 @@
 """Every setting. A variable is the field's name in capitals; ``.env.example`` explains each."""
 
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +30,7 @@ DEFAULT_PROMPT = (
 )
 DATA_DIR = Path("data")
 ENVIRONMENT_NAMES = frozenset({"TALKSY_ENV", "NODE_ENV"})
+EXAMPLE_KEYS = ("your_", "your-", "sk-your", "gsk_your")
 MAKE_ONE = "make one with `openssl rand -base64 48`"
 
 
@@ -42,6 +45,7 @@ def _derived(given: Mapping[str, str]) -> dict[str, str]:
     terminal = environment == "development" and sys.stdout.isatty()
     return {
         "CORS_ORIGIN": "" if production else "*",
+        "GUESTS_ENABLED": "no" if production else "yes",
         "AI_MOCK_DIRECTIVES": "no" if production else "yes",
         "LOG_FORMAT": "text" if terminal else "json",
         "DATABASE_URL": f"sqlite:///{Path(given.get('DATA_DIR', DATA_DIR)).expanduser()}/talksy.db",
@@ -66,12 +70,17 @@ class Settings(BaseModel):
     port: int = Field(3000, ge=0, le=65_535)
     cors_origin: f.Origins
     trusted_proxies: f.Networks = ()
+    tls_cert: f.File | None = None
+    tls_key: f.File | None = None
     log_level: f.LogLevel = "info"
     log_format: f.LogFormat
     shutdown_timeout_ms: f.Milliseconds = 10_000
+    metrics_token: SecretStr | None = Field(None, repr=False)
+    otel_exporter_otlp_endpoint: f.Url | None = Field(None, repr=False)
 
     data_dir: f.Folder = DATA_DIR
-    database_url: str = Field(repr=False)
+    database_url: f.DatabaseUrl = Field(repr=False)
+    database_pool_size: int = Field(10, ge=1, le=1_000)
     database_migrate: bool = True
 
     openai_api_key: SecretStr | None = Field(None, repr=False)
@@ -79,7 +88,19 @@ class Settings(BaseModel):
     openai_model: str = "gpt-4o-mini"
     openai_max_tokens: f.Count = 1_000
     openai_temperature: float | None = Field(None, ge=0, le=2)
-    ai_provider: f.Provider | None = None
+    groq_api_key: SecretStr | None = Field(None, repr=False)
+    groq_base_url: f.Host | None = Field(None, repr=False)
+    groq_model: str = "openai/gpt-oss-120b"
+    groq_max_tokens: f.Count = 1_000
+    groq_temperature: float | None = Field(None, ge=0, le=2)
+    groq_max_requests_per_minute: f.Count = 30
+    ai_provider: f.ModelNames = ()
+    ai_models: f.ModelNames = ()
+    ai_plugin_options: f.Options = Field({}, repr=False)
+    ai_connect_timeout_ms: f.Milliseconds = 5_000
+    ai_first_token_timeout_ms: f.Milliseconds = 20_000
+    ai_gap_timeout_ms: f.Milliseconds = 15_000
+    ai_failure_after_first_token: f.OnFailure = Field("reset")
     ai_mock_response_delay_ms: f.MillisecondsOrOff = 30
     ai_mock_directives: bool
     ai_context_tokens: f.Count = 8_000
@@ -93,6 +114,8 @@ class Settings(BaseModel):
     jwt_access_expiry: f.Seconds = 15 * 60
     jwt_refresh_expiry: f.Seconds = 7 * 86_400
     jwt_refresh_grace_ms: f.MillisecondsOrOff = 10_000
+    guests_enabled: bool
+    guest_token_expiry: f.Seconds = 30 * 86_400
     bcrypt_rounds: int = Field(12, ge=4, le=15)
     auth_cache_enabled: bool = True
     auth_cache_user_ttl_ms: f.Milliseconds = 300_000
@@ -102,6 +125,7 @@ class Settings(BaseModel):
     auth_register_per_minute: f.Count = 60
     auth_login_per_minute: f.Count = 60
     auth_login_failures: f.Count = 10
+    auth_guests_per_minute: f.Count = 60
 
     session_ttl_ms: f.Milliseconds = 900_000
     session_disconnect_grace_ms: f.MillisecondsOrOff = 300_000
@@ -111,6 +135,7 @@ class Settings(BaseModel):
     max_sessions_per_node: f.Count = 10_000
     max_sockets_per_user: f.Count = 20
     max_sockets_per_address: f.Count = 100
+    max_guests_per_address: f.Count = 10
 
     rate_limit_max_requests: f.Count = 10
     rate_limit_window_ms: f.Milliseconds = 60_000
@@ -151,9 +176,10 @@ class Settings(BaseModel):
         return settings.model_copy(update={"jwt_secret": (secret,)})
 
     @property
-    def provider(self) -> str:
-        """The model's vendor: what ``AI_PROVIDER`` says, else openai where there is a key."""
-        return self.ai_provider or ("openai" if self.openai_api_key else "mock")
+    def providers(self) -> tuple[str, ...]:
+        """Who answers: what ``AI_PROVIDER`` says, else whoever there is a key for, else mock."""
+        keys = {"openai": self.openai_api_key, "groq": self.groq_api_key}
+        return self.ai_provider or tuple(name for name, key in keys.items() if key) or ("mock",)
 
     @field_validator("cors_origin")
     @classmethod
@@ -165,40 +191,44 @@ class Settings(BaseModel):
             )
         return origins
 
-    @field_validator("database_url")
+    @field_validator("tls_key")
     @classmethod
-    def _check_database(cls, url: str) -> str:
-        if not url.startswith("sqlite:"):
-            raise ValueError(
-                "is not supported yet unless it is sqlite:///path: leave it unset for a file "
-                "in DATA_DIR"
-            )
-        path = url.removeprefix("sqlite:///")
-        if path in ("", url) or path.startswith(":memory:"):
-            raise ValueError("names no file: give sqlite:///path")
-        return url
+    def _check_pair(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "tls_cert" in info.data and bool(key) != bool(info.data["tls_cert"]):
+            raise ValueError("and TLS_CERT go together: give both, or none")
+        return key
 
-    @field_validator("openai_api_key")
+    @field_validator("metrics_token")
+    @classmethod
+    def _check_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token and not re.fullmatch(r"[\x21-\x7e]{16,}", token.get_secret_value()):
+            raise ValueError(f"is not 16 or more ASCII characters without blanks: {MAKE_ONE}")
+        return token
+
+    @field_validator("openai_api_key", "groq_api_key")
     @classmethod
     def _check_key(cls, key: SecretStr | None) -> SecretStr | None:
-        if key and key.get_secret_value().lower().startswith(("your_", "your-", "sk-your")):
+        if key and key.get_secret_value().lower().startswith(EXAMPLE_KEYS):
             raise ValueError("is the one of an example: give a real one, or leave it empty")
         return key
 
     @field_validator("ai_provider")
     @classmethod
-    def _check_provider(
-        cls, provider: f.Provider | None, info: ValidationInfo
-    ) -> f.Provider | None:
-        key, url = info.data.get("openai_api_key"), info.data.get("openai_base_url")
-        if provider == "openai" and not (key or url):
-            raise ValueError("needs OPENAI_API_KEY, or OPENAI_BASE_URL of a server without keys")
-        if provider is None and not key and _production(info.data):
+    def _check_provider(cls, names: f.ModelNames, info: ValidationInfo) -> f.ModelNames:
+        _check_keys(names, info.data)
+        keys = (info.data.get("openai_api_key"), info.data.get("groq_api_key"))
+        if not names and not any(keys) and _production(info.data):
             raise ValueError(
-                "is missing: set OPENAI_API_KEY, or say AI_PROVIDER=mock to run production "
-                "on the mock model"
+                "is missing: set OPENAI_API_KEY or GROQ_API_KEY, or say AI_PROVIDER=mock to run "
+                "production on the mock model"
             )
-        return provider
+        return tuple(name if ":" in name else name.lower() for name in names)
+
+    @field_validator("ai_models")
+    @classmethod
+    def _check_models(cls, names: f.ModelNames, info: ValidationInfo) -> f.ModelNames:
+        _check_keys(names, info.data)
+        return names
 
     @field_validator("jwt_secret")
     @classmethod
@@ -213,6 +243,27 @@ class Settings(BaseModel):
             if reason := weakness(value.get_secret_value()):
                 raise ValueError(f"{reason}: {MAKE_ONE}")
         return values
+
+
+def unknown_names(env_file: str | Path | None = ".env") -> dict[str, str | None]:
+    """What ``env_file`` sets that is no setting: most likely a slip of the pen.
+
+    Each name with the nearest one that there is, None where none is near.
+    """
+    known = {name.upper() for name in Settings.model_fields} | ENVIRONMENT_NAMES
+    given, _ = _read_file(env_file)
+    return {
+        name: next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.75)), None)
+        for name in given
+        if name not in known
+    }
+
+
+def _check_keys(names: Iterable[str], data: Mapping[str, Any]) -> None:
+    for vendor in {name.partition(":")[0].lower() for name in names} & {"openai", "groq"}:
+        if not (data.get(f"{vendor}_api_key") or data.get(f"{vendor}_base_url")):
+            name = vendor.upper()
+            raise ValueError(f"needs {name}_API_KEY, or {name}_BASE_URL of a server without keys")
 
 
 def _kept_secret(folder: Path) -> str:

@@ -5,14 +5,18 @@ A session lives ``idle_ms`` from its last activity, ``grace_ms`` after its last 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from talksy.database.rows import SessionRow
 from talksy.database.sessions import SessionRows
-from talksy.errors import SessionExpired, SessionLimit, SessionNotFound
+from talksy.errors import Overloaded, SessionExpired, SessionLimit, SessionNotFound
 from talksy.ids import new_id
+
+LINE_SECONDS = 2.0
+"""How long who comes in waits for those before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,11 @@ class Sessions:
         self._life = life
         self._clock = clock
         self._live: dict[str, Session] = {}
-        # One comes in or ends at a time: what was read or counted still holds when it is written.
+        # What was read or counted still holds when it is written.
         self._coming = asyncio.Lock()
+
+    def __len__(self) -> int:
+        return len(self._live)
 
     async def start(self) -> None:
         """Gives the sessions of a process that died their grace: their sockets are gone."""
@@ -88,7 +95,7 @@ class Sessions:
 
     async def create(self, user_id: str) -> Session:
         """A new session. Raises ``SessionLimit``."""
-        async with self._coming:
+        async with self._alone():
             now = self._clock()
             await self._check_room(user_id, now)
             row = SessionRow(
@@ -101,7 +108,7 @@ class Sessions:
                 ended_at=None,
                 duration_seconds=0,
             )
-            await self._rows.add(row)
+            await self._rows.add(row, most=self._life.per_user)
             return self._enter(row)
 
     async def restore(self, user_id: str, session_id: str, *, reopen: bool = False) -> Session:
@@ -113,8 +120,21 @@ class Sessions:
         live = self._live.get(session_id)
         if live is not None and live.user_id == user_id and live.expires_at > self._clock():
             return live
-        async with self._coming:
+        async with self._alone():
             return await self._restore(user_id, session_id, reopen=reopen)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One comes in or ends at a time; who waits too long, for a database say, is told so."""
+        try:
+            async with asyncio.timeout(LINE_SECONDS):
+                await self._coming.acquire()
+        except TimeoutError:
+            raise Overloaded(retry_after=1) from None
+        try:
+            yield
+        finally:
+            self._coming.release()
 
     async def _restore(self, user_id: str, session_id: str, *, reopen: bool) -> Session:
         now = self._clock()
@@ -132,7 +152,11 @@ class Sessions:
         await self._check_room(user_id, now)
         await self._rows.end(session_id, live.expires_at if live else row.expires_at)
         reopened = await self._rows.reopen(
-            session_id, now, now + min(self._life.idle_ms, self._life.grace_ms)
+            session_id,
+            user_id,
+            now,
+            now + min(self._life.idle_ms, self._life.grace_ms),
+            most=self._life.per_user,
         )
         if reopened is None:
             raise SessionNotFound
@@ -192,7 +216,7 @@ class Sessions:
     async def end(self, session: Session) -> SessionRow:
         """Ends the session now. Raises ``SessionNotFound``."""
         self._live.pop(session.id, None)
-        async with self._coming:
+        async with self._alone():
             row = await self._rows.end(session.id, self._clock())
         if row is None:
             raise SessionNotFound

@@ -32,6 +32,12 @@ def client_address(peer: str, forwarded_for: str | None, trusted: Sequence[Netwo
     return str(client)
 
 
+def within(peer: str, networks: Sequence[Network]) -> bool:
+    """Whether the other end of a connection is in one of the networks."""
+    address = _parse(peer)
+    return address is not None and any(address in network for network in networks)
+
+
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     """An address as proxies write it: bare, ``1.2.3.4:5678`` or ``[2001:db8::1]:5678``."""
     if text.startswith("["):

@@ -35,5 +35,5 @@ def validation_error(error: pydantic.ValidationError) -> ValidationError:
         said = ours.format(**context) if ours else fault["msg"]
         faults += [(path, message) for message in context.get("all") or [said]]
     faults = faults[:MAX_FAULTS]
-    detail = "; ".join(f"{path} {message}".strip() for path, message in faults)
+    detail = "; ".join(f"{path or 'This'} {message}" for path, message in faults)
     return ValidationError(detail, faults=faults)

@@ -1,12 +1,13 @@
 """Words as clients read them: the name and the JSON payload of each, the same on every wire."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never, cast
 
 from talksy.errors import whole_seconds
 from talksy.events import (
     Active,
+    AuthExpiring,
     Chunk,
     Draining,
     Ending,
@@ -19,9 +20,11 @@ from talksy.events import (
     SessionOver,
     SessionRestored,
     Started,
+    StreamReset,
 )
 from talksy.journal import Mirror
 from talksy.messages import Message, Usage
+from talksy.transports import shapes
 
 
 def iso(milliseconds: int) -> str:
@@ -30,9 +33,9 @@ def iso(milliseconds: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def message(words: Message) -> dict[str, Any]:
-    """``Message`` of the contract."""
-    payload: dict[str, Any] = {
+def message(words: Message) -> shapes.Message:
+    """A message as history shows it."""
+    payload: shapes.Message = {
         "id": words.id,
         "role": words.role,
         "content": words.content,
@@ -44,61 +47,90 @@ def message(words: Message) -> dict[str, Any]:
     return payload
 
 
-def active(turns: Sequence[Active]) -> list[dict[str, Any]]:
-    """``activeTurns`` of the contract."""
+def active(turns: Sequence[Active]) -> list[shapes.ActiveTurn]:
+    """The turns of a session that have not ended."""
     return [{"turnId": turn.turn_id, "lastSeq": turn.last_seq} for turn in turns]
 
 
-def numbered(mirror: Mirror, seq: int, event: Event | Ending) -> tuple[str, dict[str, Any]]:
+def numbered(mirror: Mirror, seq: int, event: Event | Ending) -> shapes.TurnEvent:
     """A turn's event under its number."""
     match event:
         case Chunk(content, index):
-            return "stream_chunk", {
+            chunk: shapes.StreamChunk = {
                 "content": content,
                 "index": index,
                 "turnId": mirror.turn_id,
                 "seq": seq,
             }
+            return "stream_chunk", chunk
+        case StreamReset(reason):
+            reset: shapes.StreamReset = {"turnId": mirror.turn_id, "seq": seq, "reason": reason}
+            return "stream_reset", reset
         case Started(message_id):
-            return "stream_start", {
+            start: shapes.StreamStart = {
                 "sessionId": mirror.session_id,
                 "turnId": mirror.turn_id,
                 "messageId": message_id,
                 "seq": seq,
             }
+            return "stream_start", start
         case Ending():
-            return _ending(mirror, seq, event)
+            return _streamed(mirror, seq, event) if mirror.streamed else _plain(mirror, seq, event)
         case _:
             assert_never(event)
 
 
-def _ending(mirror: Mirror, seq: int, ending: Ending) -> tuple[str, dict[str, Any]]:
-    payload: dict[str, Any] = {
+def _streamed(
+    mirror: Mirror, seq: int, ending: Ending
+) -> tuple[Literal["stream_end"], shapes.StreamEnd]:
+    payload: shapes.StreamEnd = {
+        "sessionId": mirror.session_id,
+        "turnId": mirror.turn_id,
+        "seq": seq,
+        "reason": ending.reason,
+        "chunks": ending.chunks,
+        "provider": ending.provider,
+        "model": ending.model,
+    }
+    if ending.text is not None:
+        payload["text"] = ending.text
+    _complete(payload, ending)
+    return "stream_end", payload
+
+
+def _plain(
+    mirror: Mirror, seq: int, ending: Ending
+) -> tuple[Literal["assistant_response"], shapes.AssistantResponse]:
+    payload: shapes.AssistantResponse = {
+        "text": ending.text or "",
+        "timestamp": ending.ended_at,
+        "messageId": mirror.message_id,
         "turnId": mirror.turn_id,
         "seq": seq,
         "reason": ending.reason,
         "provider": ending.provider,
         "model": ending.model,
     }
+    _complete(payload, ending)
+    return "assistant_response", payload
+
+
+def _complete(payload: shapes.StreamEnd | shapes.AssistantResponse, ending: Ending) -> None:
+    """What not every ending has."""
     if ending.error is not None:
-        payload["error"] = ending.error
+        payload["error"] = fault(ending.error)
     if ending.usage is not None:
         payload["usage"] = _usage(ending.usage)
     if ending.degraded:
         payload["degraded"] = True
-    if mirror.streamed:
-        payload |= {"sessionId": mirror.session_id, "chunks": ending.chunks}
-        if ending.text is not None:
-            payload["text"] = ending.text
-        return "stream_end", payload
-    return "assistant_response", payload | {
-        "text": ending.text or "",
-        "timestamp": ending.ended_at,
-        "messageId": mirror.message_id,
-    }
 
 
-def _usage(usage: Usage) -> dict[str, int]:
+def fault(error: Mapping[str, Any]) -> shapes.Error:
+    """An error, which ``TalksyError.payload`` made; one that was stored comes back as a mapping."""
+    return cast("shapes.Error", dict(error))
+
+
+def _usage(usage: Usage) -> shapes.Usage:
     return {
         "inputTokens": usage.input_tokens,
         "outputTokens": usage.output_tokens,
@@ -106,35 +138,65 @@ def _usage(usage: Usage) -> dict[str, int]:
     }
 
 
-def notice(words: Notice) -> tuple[str, dict[str, Any]]:
+def notice(words: Notice) -> shapes.ServerEvent:
     """What happens beside the turns."""
     match words:
-        case SessionCreated(session_id, expires_at, failed):
-            created = {"sessionId": session_id, "expiresAt": iso(expires_at)}
-            return "SESSION_CREATED", created | ({"restoreFailed": failed} if failed else {})
-        case SessionRestored(session_id, expires_at, history, turns):
-            return "SESSION_RESTORED", {
-                "sessionId": session_id,
-                "history": [message(item) for item in history],
-                "expiresAt": iso(expires_at),
-                "activeTurns": active(turns),
-            }
+        case SessionCreated():
+            return "SESSION_CREATED", _created(words)
+        case SessionRestored():
+            return "SESSION_RESTORED", _restored(words)
         case SessionOver(session_id, reason):
-            return "session_expired", {"sessionId": session_id, "reason": reason}
+            over: shapes.SessionExpired = {"sessionId": session_id, "reason": reason}
+            return "session_expired", over
         case MessageAdded(added):
             return "message_added", message(added)
         case Limited():
             return "rate_limit", _limited(words)
+        case AuthExpiring():
+            return "auth_expiring", _expiring(words)
         case Draining(reconnect_after_ms):
-            return "server_draining", {"reconnectAfterMs": reconnect_after_ms}
+            draining: shapes.ServerDraining = {"reconnectAfterMs": reconnect_after_ms}
+            return "server_draining", draining
         case Fault(error):
-            return "error", dict(error)
+            return "error", fault(error)
         case _:
             assert_never(words)
 
 
-def _limited(words: Limited) -> dict[str, Any]:
-    payload: dict[str, Any] = {
+def _created(words: SessionCreated) -> shapes.SessionCreated:
+    payload: shapes.SessionCreated = {
+        "sessionId": words.session_id,
+        "expiresAt": iso(words.expires_at),
+    }
+    if words.restore_failed is not None:
+        payload["restoreFailed"] = words.restore_failed
+    if words.guest_token is not None:
+        payload["guestToken"] = words.guest_token
+    return payload
+
+
+def _restored(words: SessionRestored) -> shapes.SessionRestored:
+    payload: shapes.SessionRestored = {
+        "sessionId": words.session_id,
+        "history": [message(item) for item in words.history],
+        "expiresAt": iso(words.expires_at),
+        "activeTurns": active(words.active),
+    }
+    if words.guest_token is not None:
+        payload["guestToken"] = words.guest_token
+    return payload
+
+
+def _expiring(words: AuthExpiring) -> shapes.AuthExpiring:
+    payload: shapes.AuthExpiring = {"expiresAt": iso(words.expires_at)}
+    if words.guest_token is not None:
+        payload["guestToken"] = words.guest_token
+    return payload
+
+
+def _limited(words: Limited) -> shapes.RateLimit:
+    payload: shapes.RateLimit = {
+        "scope": words.scope,
         "remaining": words.remaining,
         "resetAt": iso(words.reset_at),
         "limit": words.limit,

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import aiohttp
+import jwt
+
+from tests.server import DEFAULTS
 
 PASSWORD = "Correct-Horse-7"
 _NUMBERS = itertools.count()
@@ -42,6 +45,12 @@ class Account:
     def _read(cls, url: str, body: dict[str, Any]) -> Self:
         user = body["user"]
         return cls(url, user["id"], user["email"], body["accessToken"], body["refreshToken"])
+
+
+def forged(token: str, secret: str = str(DEFAULTS["JWT_SECRET"]), **claims: object) -> str:
+    """``token`` with other claims, signed again."""
+    old = jwt.decode(token, options={"verify_signature": False})
+    return jwt.encode({**old, **claims}, secret, algorithm="HS256")
 
 
 async def _post(url: str, verb: str, email: str) -> dict[str, Any]:

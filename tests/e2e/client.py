@@ -8,6 +8,8 @@ from typing import Any, Literal, Self
 import aiohttp
 import socketio
 
+from tests.contract import check_ack, check_event, check_refusal
+
 Transport = Literal["websocket", "polling", "upgrade"]
 """``upgrade`` starts with polling and goes over to WebSocket, as the stock clients do."""
 Payload = dict[str, Any]
@@ -98,6 +100,7 @@ class Client:
         def acknowledge(*data: Any) -> None:
             assert len(data) == 1, data
             self._record("ack", data[0])
+            check_ack(event, data[0])
             answer.set_result(data[0])
 
         await self.sio.emit(event, payload, callback=acknowledge)
@@ -124,10 +127,12 @@ class Client:
         assert error["message"]
         return {key: value for key, value in error.items() if key != "requestId"}
 
-    async def wait_for(self, predicate: Callable[[Sequence[Event]], bool]) -> None:
+    async def wait_for(
+        self, predicate: Callable[[Sequence[Event]], bool], seconds: float = SECONDS
+    ) -> None:
         """Returns once ``predicate`` holds for all events so far."""
         try:
-            async with asyncio.timeout(SECONDS), self._news:
+            async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(lambda: predicate(self.events))
         except TimeoutError:
             raise AssertionError(f"it never came; what came: {self.events[-40:]}") from None
@@ -200,6 +205,10 @@ class Client:
         """Keeps the order: it runs to its end before anything else is read."""
         event = Event(name, data)
         self.events.append(event)
+        if name == "connect_error":
+            check_refusal(data)
+        elif name not in ("connect", "disconnect", "ack"):
+            check_event(name, data)
         if name in TURN_EVENTS:
             self._turns.setdefault(data["turnId"], []).append(event)
         if self._telling is None:

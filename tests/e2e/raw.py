@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.contract import check_ack, check_event
 from tests.e2e.client import SECONDS
 
 
@@ -35,6 +37,7 @@ class Wire:
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     return None
                 if message.data != "2":
+                    _check(message.data)
                     return str(message.data)
                 await self.socket.send_str("3")
 
@@ -67,6 +70,14 @@ class Wire:
             if packet.startswith(f'42["{name}"'):
                 return
         raise AssertionError(f"closed with {self.socket.close_code} before {name!r} came")
+
+
+def _check(packet: str) -> None:
+    """Holds a packet against the contract."""
+    if packet.startswith("42["):
+        check_event(*json.loads(packet[2:]))
+    elif acknowledged := re.match(r"43\d+(\[.*)", packet, re.DOTALL):
+        check_ack(None, *json.loads(acknowledged[1]))
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import pty
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from tests.e2e.accounts import PASSWORD, Account
+from talksy.cli.dialogue import Dialogue
+from tests.e2e.accounts import PASSWORD, Account, forged
 from tests.e2e.client import tokens
 from tests.proxy import Proxy, running_proxy
 from tests.server import running_server
@@ -93,6 +95,30 @@ async def account(server_url: str) -> Account:
 
 
 # ---- who is talking
+
+
+async def test_it_goes_on_under_another_token_before_its_own_runs_out(
+    server_url: str, account: Account
+) -> None:
+    """Seen by what it belongs to: the end of its first login does not reach it any more."""
+    other, renewed, said = await account.login(), asyncio.Event(), list[str]()
+
+    async def renew() -> str:
+        renewed.set()
+        return other.token
+
+    token = forged(account.token, exp=int(time.time()) + 50)
+    dialogue = Dialogue(server_url, token, renew=renew, show=said.append, notice=said.append)
+    running = asyncio.create_task(dialogue.run())
+    async with asyncio.timeout(SECONDS):
+        await renewed.wait()
+        await dialogue.history()
+        await account.logout()
+        assert (await dialogue.say("Tell me a joke"))["reason"] == "completed"
+    assert "".join(said) + "\n" == JOKE
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await dialogue.close()
 
 
 async def test_it_logs_in_and_answers_each_line(server_url: str, account: Account) -> None:

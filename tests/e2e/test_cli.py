@@ -1,14 +1,18 @@
 """The commands, as an operator runs them."""
 
 import asyncio
+import json
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
 
 from talksy import __version__
 from tests.e2e.accounts import Account
+from tests.e2e.conftest import Door
 from tests.server import DEFAULTS, running_server
 
 
@@ -61,6 +65,47 @@ async def test_tables_are_made_by_migrate_and_asked_for_without(tmp_path: Path) 
     code, out, err = await talksy(tmp_path, "migrate")
     assert (code, out, err) == (0, "the database is up to date\n", "")
     assert (tmp_path / "data" / "talksy.db").exists()
+
+
+async def test_the_printed_sql_makes_tables_that_a_server_starts_on(tmp_path: Path) -> None:
+    code, sql, err = await talksy(tmp_path, "migrate", "--sql")
+    assert (code, err) == (0, "")
+    with closing(sqlite3.connect(tmp_path / "data" / "talksy.db")) as connection:
+        connection.executescript(sql)
+    async with running_server(DATA_DIR=tmp_path / "data", DATABASE_MIGRATE="no") as server:
+        await Account.register(server.url)
+    code, out, err = await talksy(tmp_path, "migrate", "--sql", "--from", "9999")
+    assert (code, out) == (1, "")
+    assert "no revision 9999" in err
+
+
+async def test_what_was_used_is_shown_by_account_and_day(
+    tmp_path: Path, websocket_door: Door
+) -> None:
+    async with running_server(DATA_DIR=tmp_path / "data") as server:
+        account = await Account.register(server.url)
+        client = await websocket_door.at(server.url).open(account)
+        for _ in range(2):
+            await client.ending((await client.say("/mock tokens=3"))["turnId"])
+    code, out, err = await talksy(tmp_path, "usage", "--json", "--email", account.email.upper())
+    assert (code, err) == (0, "")
+    (used,) = json.loads(out)
+    assert (used["turns"], used["provider"], used["output_tokens"]) == (2, "mock", 6)
+    code, out, _ = await talksy(tmp_path, "usage")
+    assert code == 0
+    assert all(word in out for word in (used["day"], "mock", "turns", "2"))
+    code, _, err = await talksy(tmp_path, "usage", "--email", "nobody@example.com")
+    assert (code, len(err.splitlines())) == (1, 1)
+
+
+async def test_a_database_that_is_not_there_is_told_in_a_line_without_its_password(
+    tmp_path: Path,
+) -> None:
+    where = "postgresql://talksy:hush@127.0.0.1:1/talksy"
+    for command in ("serve", "migrate"):
+        code, out, err = await talksy(tmp_path, command, DATABASE_URL=where)
+        assert (code, out) == (1, "")
+        assert err == "talksy: cannot reach the database at 127.0.0.1:1: Connection refused\n"
 
 
 async def test_bad_settings_stop_the_start_with_every_fault_at_once(tmp_path: Path) -> None:

@@ -329,7 +329,7 @@ async def test_a_stranger_does_not_notice(door: Door, stranger: Account, client:
     ("text", "reason"),
     [
         ('"\\ud83d"', "surrogate"),
-        ("[" * 3_000 + "]" * 3_000, "depth"),
+        ("[" * 3_000 + "]" * 3_000, "nested"),
         ('"\\x"', "escape"),
     ],
     ids=["half a surrogate pair", "deep", "bad escape"],
@@ -430,3 +430,17 @@ async def test_a_payload_of_unknown_length_is_refused(server: Server) -> None:
         async with http.post("/socket.io/", params=query, data=pieces()) as answer:
             assert answer.status == 400
             assert "Content-Length" in (await answer.json(content_type=None))["message"]
+
+
+@pytest.mark.parametrize("payload", ["", "7", "9x", "0{}", "2", "6", "4", "3\x1e8"])
+async def test_a_payload_with_a_packet_that_no_client_sends_is_no_error_of_ours(
+    server: Server, payload: str
+) -> None:
+    query = {"EIO": "4", "transport": "polling"}
+    before = len(server.complaints())
+    async with aiohttp.ClientSession(server.url) as http:
+        async with http.get("/socket.io/", params=query) as answer:
+            query["sid"] = json.loads((await answer.text())[1:])["sid"]
+        async with http.post("/socket.io/", params=query, data=payload) as answer:
+            assert answer.status == (200 if payload == "4" else 400)
+    assert len(server.complaints()) == before

@@ -47,7 +47,8 @@ async def test_a_message_over_the_limit_is_refused(
     assert 0 < error["retryAfter"] <= 60
     told = await client.wait("rate_limit", remaining=0, retryAfter=error["retryAfter"])
     assert told["limit"] == 3
-    assert told.keys() == {"remaining", "resetAt", "limit", "retryAfter"}
+    assert told.keys() == {"scope", "remaining", "resetAt", "limit", "retryAfter"}
+    assert told["scope"] == "messages"
     seconds = told["resetAt"] / 1000 - time.time() if isinstance(told["resetAt"], int) else 1
     assert 0 < seconds <= 61
 

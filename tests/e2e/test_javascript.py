@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.contract import check_ack, check_event
 from tests.e2e.accounts import Account
 from tests.e2e.client import Event, check_turn, tokens
 from tests.node import JS, ready_node
@@ -32,6 +33,7 @@ class Browser:
     process: asyncio.subprocess.Process
     events: list[Event] = field(default_factory=list)
     _ids: Callable[[], int] = field(default_factory=lambda: count().__next__)
+    _asked: dict[int, str] = field(default_factory=dict)
 
     async def until(self, predicate: Callable[[Event], bool]) -> Any:
         """The data of the first event, past ones included, for which ``predicate`` holds."""
@@ -43,9 +45,18 @@ class Browser:
             while line := await self.process.stdout.readline():
                 event = Event(**json.loads(line))
                 self.events.append(event)
+                self._check(event)
                 if predicate(event):
                     return event.data
         raise AssertionError(f"it ended: {self.events[-5:]}")
+
+    def _check(self, event: Event) -> None:
+        """Holds what came against the contract."""
+        if event.name == "ack":
+            ack = {name: value for name, value in event.data.items() if name != "id"}
+            check_ack(self._asked[event.data["id"]], ack)
+        elif event.name not in ("connect", "disconnect", "connect_error", "upgrade"):
+            check_event(event.name, event.data)
 
     async def until_named(self, name: str, **fields: Any) -> Any:
         return await self.until(
@@ -60,6 +71,7 @@ class Browser:
     async def emit(self, event: str, payload: Any = None) -> int:
         """Sends an event; its ack will have the id that is returned."""
         number = self._ids()
+        self._asked[number] = event
         await self.do("emit", event=event, payload=payload or {}, id=number)
         return number
 
@@ -84,11 +96,13 @@ class Browser:
 
 @asynccontextmanager
 async def browsing(
-    url: str, token: str, *, session_id: str | None = None, **options: Any
+    url: str, token: str | None = None, *, session_id: str | None = None, **options: Any
 ) -> AsyncIterator[Browser]:
     """A client that connects at once; ``options`` are those of ``socket.io-client``."""
     node = ready_node()
-    told = {"url": url, "token": token, "options": options}
+    told: dict[str, Any] = {"url": url, "options": options}
+    if token is not None:
+        told["token"] = token
     if session_id is not None:
         told["sessionId"] = session_id
     process = await asyncio.create_subprocess_exec(

@@ -11,7 +11,8 @@ from tests.e2e.test_readme import pasted
 from tests.node import ready_node, run
 from tests.proxy import running_proxy
 from tests.server import Server, running_server
-from tests.vendors.openai_server import OpenAIServer, Scenario, answer
+from tests.vendors.openai_server import OpenAIServer, answer
+from tests.vendors.replay import Scenario
 
 WORDS = tuple(f"word{number} " for number in range(40))
 

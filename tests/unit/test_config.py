@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from talksy.config import Settings, SettingsError
+from talksy.config import Settings, SettingsError, unknown_names
 from talksy.config.secret import kept_secret, weakness
 
 SECRET = "Vq3-0h2Kx9_dPzT7uWcRb5mYfJgLsNaE8ioQ"
@@ -36,7 +36,8 @@ def faults(**variables: str) -> tuple[str, ...]:
 
 def test_defaults_serve_without_any_variable() -> None:
     settings = load()
-    assert (settings.talksy_env, settings.port, settings.provider) == ("development", 3000, "mock")
+    assert (settings.talksy_env, settings.port) == ("development", 3000)
+    assert settings.providers == ("mock",)
     assert settings.database_url == "sqlite:///data/talksy.db"
     assert settings.cors_origin == ("*",)
 
@@ -210,7 +211,19 @@ def test_the_data_folder_carries_the_database() -> None:
 @pytest.mark.parametrize(
     ("url", "what"),
     [
-        ("postgresql://user:hush@host/talksy", "is not supported yet"),
+        ("mysql://user:hush@host/talksy", "is neither sqlite:///path nor postgresql://"),
+        ("postgresql+asyncpg://user:hush@host/talksy", "is neither"),
+        ("postgresql://user:hush@host", "names no database"),
+        ("postgresql://user:hush@host/", "names no database"),
+        ("postgresql://user:hush@one,two/talksy", "names several servers"),
+        ("postgresql://user:hu@sh@host/talksy", "cannot be read"),
+        ("postgresql://user:hu#sh@host/talksy", "cannot be read"),
+        ("postgresql://user:hu/sh@host/talksy", "cannot be read"),
+        ("postgres://user:hush@host/talksy?jit=off", "has the unknown parameter jit"),
+        ("postgres://user:hush@host/talksy?sslmode=strict", "has an sslmode that is none of"),
+        ("postgres://user:hush@host/talksy?sslrootcert=/no", "names a file for sslrootcert"),
+        ("postgres://user:hush@host/talksy?channel_binding=require", "asks for channel_binding"),
+        ("postgres://user:hush@host/talksy?host=other", "has a host among its parameters"),
         ("sqlite://", "names no file"),
         ("sqlite:///", "names no file"),
         ("sqlite:///:memory:", "names no file"),
@@ -220,6 +233,22 @@ def test_a_database_that_cannot_serve_is_refused_without_its_password(url: str, 
     (fault,) = faults(DATABASE_URL=url)
     assert fault.startswith(f"DATABASE_URL {what}")
     assert "hush" not in fault
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:hu%40sh@db.example:6543/talksy?sslmode=verify-full&sslrootcert=system",
+        f"postgres://user@host/talksy?sslmode=require&sslrootcert={__file__}&application_name=t",
+        "postgresql:///talksy?host=/run/postgresql",
+        "postgresql://user:hush@[::1]:5432/talksy?channel_binding=prefer",
+        "sqlite:////var/lib/talksy.db",
+    ],
+)
+def test_a_database_is_named_as_its_own_tools_name_it(url: str) -> None:
+    settings = load(DATABASE_URL=url)
+    assert settings.database_url == url
+    assert url not in repr(settings)
 
 
 def test_one_or_two_secrets_are_taken() -> None:
@@ -234,14 +263,14 @@ def test_one_or_two_secrets_are_taken() -> None:
 
 
 def test_a_key_alone_chooses_openai() -> None:
-    assert load(OPENAI_API_KEY="sk-1").provider == "openai"
-    assert load(OPENAI_API_KEY="sk-1", AI_PROVIDER="MOCK").provider == "mock"
+    assert load(OPENAI_API_KEY="sk-1").providers == ("openai",)
+    assert load(OPENAI_API_KEY="sk-1", AI_PROVIDER="MOCK").providers == ("mock",)
 
 
 def test_openai_needs_a_key_or_a_server_of_ones_own() -> None:
     assert "needs OPENAI_API_KEY" in faults(AI_PROVIDER="openai")[0]
     local = load(AI_PROVIDER="openai", OPENAI_BASE_URL="http://localhost:8000/v1/")
-    assert (local.provider, local.openai_base_url) == ("openai", "http://localhost:8000/v1")
+    assert (local.providers, local.openai_base_url) == (("openai",), "http://localhost:8000/v1")
 
 
 @pytest.mark.parametrize("text", ["localhost:8000", "ftp://host", "http://", "http://host?a=b"])
@@ -249,6 +278,40 @@ def test_a_base_url_must_be_one(text: str) -> None:
     assert faults(OPENAI_BASE_URL=text) == (
         "OPENAI_BASE_URL is not a URL such as http://localhost:8000/v1",
     )
+
+
+def test_groqs_base_url_has_no_path() -> None:
+    assert load(GROQ_BASE_URL="http://localhost:8000/").groq_base_url == "http://localhost:8000"
+    assert faults(GROQ_BASE_URL="http://localhost:8000/openai/v1") == (
+        "GROQ_BASE_URL has a path: leave it out, the API's own is added to it",
+    )
+
+
+def test_all_that_there_are_keys_for_answer_unless_others_are_named() -> None:
+    keys = {"OPENAI_API_KEY": "sk-1", "GROQ_API_KEY": "gsk_1"}
+    assert load(**keys).providers == ("openai", "groq")
+    assert load(GROQ_API_KEY="gsk_1").providers == ("groq",)
+    named = load(**keys, AI_PROVIDER="Groq:openai/GPT, OpenAI:llama3:8b,MOCK,acme")
+    assert named.providers == ("groq:openai/GPT", "openai:llama3:8b", "mock", "acme")
+
+
+@pytest.mark.parametrize("text", ["openai:", ":gpt", "mock,a b", "mock,mock", "mock\x07"])
+def test_a_list_of_models_must_be_one(text: str) -> None:
+    (fault,) = faults(AI_PROVIDER=text, OPENAI_API_KEY="sk-1")
+    assert "is not a list such as openai,groq" in fault or "names the same model twice" in fault
+
+
+def test_what_a_message_may_ask_for_needs_a_key_too() -> None:
+    assert "needs GROQ_API_KEY" in faults(AI_MODELS="groq:openai/gpt-oss-20b")[0]
+    assert load(AI_MODELS="small, mock:slow").ai_models == ("small", "mock:slow")
+
+
+@pytest.mark.parametrize("text", ["[]", "echo", '{"echo": 3}', "[" * 100_000])
+def test_the_options_of_plugins_are_an_object_of_objects(text: str) -> None:
+    (fault,) = faults(AI_PLUGIN_OPTIONS=text)
+    assert fault.startswith("AI_PLUGIN_OPTIONS is not a JSON object such as")
+    options = '{"echo": {"delay_ms": 5}}'
+    assert load(AI_PLUGIN_OPTIONS=options).ai_plugin_options == {"echo": {"delay_ms": 5}}
 
 
 def test_the_key_of_an_example_is_refused() -> None:
@@ -260,8 +323,15 @@ def test_the_key_of_an_example_is_refused() -> None:
 
 def test_production_with_everything_said_starts() -> None:
     settings = Settings.load(PRODUCTION, None)
-    assert settings.provider == "openai"
+    assert settings.providers == ("openai",)
     assert not settings.ai_mock_directives
+    assert not settings.guests_enabled
+
+
+def test_guests_are_let_in_outside_production_or_where_it_is_said() -> None:
+    assert load().guests_enabled
+    assert not load(GUESTS_ENABLED="no").guests_enabled
+    assert load(**PRODUCTION, GUESTS_ENABLED="yes").guests_enabled
 
 
 def test_production_lists_all_that_is_missing() -> None:
@@ -281,7 +351,7 @@ def test_production_runs_on_the_mock_model_only_if_told_to() -> None:
     without = {**PRODUCTION, "OPENAI_API_KEY": ""}
     assert "AI_PROVIDER is missing" in faults(**without)[0]
     told = load(**without, AI_PROVIDER="mock", AI_MOCK_DIRECTIVES="1")
-    assert (told.provider, told.ai_mock_directives) == ("mock", True)
+    assert (told.providers, told.ai_mock_directives) == (("mock",), True)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +391,7 @@ def test_every_fault_is_listed_at_once_with_what_is_right() -> None:
         "LOG_LEVEL=loud is not one of debug, info, warning, error, critical",
         "DATABASE_MIGRATE=maybe is not true or false",
         "OPENAI_TEMPERATURE=nan is not a number from 0 to 2",
-        "AI_PROVIDER=groq is not one of openai, mock",
+        "AI_PROVIDER=groq needs GROQ_API_KEY, or GROQ_BASE_URL of a server without keys",
         "BCRYPT_ROUNDS=99 is not a whole number from 4 to 15",
         "MAX_BODY_BYTES=1.5 is not a whole number from 1000 to 100000000",
     )
@@ -341,6 +411,34 @@ def test_secrets_are_neither_shown_nor_dragged_along_by_the_error() -> None:
         load(JWT_SECRET="hush1,hush2,hush3", OPENAI_BASE_URL="hush4", PORT="x")
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("token", ["short", "with blanks in between", "ümlaute-are-not-ascii"])
+def test_a_token_for_the_metrics_is_long_enough_to_be_one(token: str) -> None:
+    (fault,) = faults(METRICS_TOKEN=token)
+    assert fault.startswith("METRICS_TOKEN is not 16 or more ASCII characters without blanks")
+    assert token not in fault
+
+
+def test_a_certificate_needs_its_key_and_a_key_its_certificate(tmp_path: Path) -> None:
+    (tmp_path / "one.pem").touch()
+    name = str(tmp_path / "one.pem")
+    for given in ({"TLS_CERT": name}, {"TLS_KEY": name}):
+        (fault,) = faults(**given)
+        assert fault.endswith(" and TLS_CERT go together: give both, or none")
+    assert faults(TLS_CERT="/nowhere", TLS_KEY=name) == ("TLS_CERT=/nowhere is no file",)
+
+
+def test_a_slip_of_the_pen_in_the_file_is_found(tmp_path: Path) -> None:
+    """With the nearest name there is; the environment is everybody's, and not looked at."""
+    file = tmp_path / ".env"
+    file.write_text("PORT=1\nNODE_ENV=test\nOPENAI_APIKEY=x\nport=2\nGREETING=hello\n")
+    assert unknown_names(file) == {
+        "OPENAI_APIKEY": "OPENAI_API_KEY",
+        "port": "PORT",
+        "GREETING": None,
+    }
+    assert unknown_names(tmp_path / "nothing") == {}
 
 
 def test_settings_show_no_secret() -> None:

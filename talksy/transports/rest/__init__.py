@@ -8,11 +8,13 @@ from aiohttp import web
 
 from talksy.auth import Auth
 from talksy.errors import InternalError, TalksyError
+from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.transports.address import Network
 from talksy.transports.rest.accounts import AccountRoutes
 from talksy.transports.rest.headers import SOCKET_PATH, Headers, Respond, request_id
 from talksy.transports.rest.health import Health, HealthRoutes
+from talksy.transports.rest.metrics import MetricsRoute
 from talksy.transports.rest.problems import http_problem, problem
 
 __all__ = ["Health", "request_id", "setup_rest"]
@@ -33,20 +35,26 @@ def setup_rest(
     register_per_minute: int,
     login_per_minute: int,
     login_failures: int,
+    metrics: Metrics | None = None,
+    metrics_token: str | None = None,
+    tls: bool = False,
 ) -> None:
     """Adds the REST routes, and what every answer of ``app`` has in common.
 
     ``origins`` is ``("*",)`` or an exact list, ``max_body`` is in bytes, the limits are per
-    address, ``login_failures`` per account and address in 15 minutes. Bodies below
-    ``/socket.io/`` are left as they are.
+    address, ``login_failures`` per account and address in 15 minutes. ``tls``: the server speaks
+    https itself. Bodies below ``/socket.io/`` are left as they are.
     """
-    headers = Headers(origins)
-    app.middlewares.extend([_observe, headers.preflight])
+    metrics = metrics or Metrics()
+    headers = Headers(origins, trusted_proxies, tls=tls)
+    app.middlewares.extend([Observer(metrics).observe, headers.preflight])
     app.on_response_prepare.append(headers.prepare)
     HealthRoutes(health, version).add(app.router)
+    MetricsRoute(metrics, metrics_token).add(app.router)
     AccountRoutes(
         auth,
         limiter,
+        metrics,
         trusted_proxies=trusted_proxies,
         max_body=max_body,
         register_per_minute=register_per_minute,
@@ -55,17 +63,28 @@ def setup_rest(
     ).add(app.router)
 
 
-@web.middleware
-async def _observe(request: web.Request, handler: Respond) -> web.StreamResponse:
-    """Logs one line a request and turns what was raised into a problem document."""
-    if request.path.startswith(SOCKET_PATH):
-        return await handler(request)
-    started = time.perf_counter()
-    with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
-        answer = await _answer(request, handler)
-        ms = round((time.perf_counter() - started) * 1000, 1)
-        log.info("request", method=request.method, path=request.path, status=answer.status, ms=ms)
-    return answer
+class Observer:
+    """Sees every request."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    @web.middleware
+    async def observe(self, request: web.Request, handler: Respond) -> web.StreamResponse:
+        """Logs and counts a request, and turns what was raised into a problem document."""
+        if request.path.startswith(SOCKET_PATH):
+            return await handler(request)
+        started = time.perf_counter()
+        method = request.method
+        with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
+            answer = await _answer(request, handler)
+            seconds = time.perf_counter() - started
+            ms = round(seconds * 1000, 1)
+            log.info("request", method=method, path=request.path, status=answer.status, ms=ms)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource else None
+        self._metrics.request(route, method, answer.status, seconds)
+        return answer
 
 
 async def _answer(request: web.Request, handler: Respond) -> web.StreamResponse:

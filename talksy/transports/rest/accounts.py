@@ -1,12 +1,12 @@
 """POST /auth/register, /auth/login, /auth/refresh, /auth/logout and GET /auth/me."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 from aiohttp import web
 
-from talksy.auth import Auth, email_key
-from talksy.errors import InvalidCredentials, RateLimited, TalksyError, Unauthenticated
+from talksy.auth import Auth
+from talksy.errors import RateLimited, Unauthenticated
+from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.transports.address import Network
 from talksy.transports.asking import address, bearer
@@ -15,13 +15,14 @@ from talksy.transports.rest.bodies import (
     LoginBody,
     RefreshBody,
     RegisterBody,
+    TokensBody,
     UserBody,
     answer,
     read,
 )
+from talksy.transports.rest.guesses import Guesses
 
 MINUTE_MS = 60_000
-FAILURES_MS = 15 * MINUTE_MS
 
 
 class AccountRoutes:
@@ -31,6 +32,7 @@ class AccountRoutes:
         self,
         auth: Auth,
         limiter: Limiter,
+        metrics: Metrics,
         *,
         trusted_proxies: Sequence[Network],
         max_body: int,
@@ -40,11 +42,12 @@ class AccountRoutes:
     ) -> None:
         self._auth = auth
         self._limiter = limiter
+        self._metrics = metrics
         self._trusted = trusted_proxies
         self._max_body = max_body
         self._register_per_minute = register_per_minute
         self._login_per_minute = login_per_minute
-        self._login_failures = login_failures
+        self._guesses = Guesses(limiter, auth.known, failures=login_failures)
 
     def add(self, router: web.UrlDispatcher) -> None:
         router.add_post("/auth/register", self.register)
@@ -54,36 +57,31 @@ class AccountRoutes:
         router.add_get("/auth/me", self.me)
 
     async def register(self, request: web.Request) -> web.Response:
-        await self._limit(request, "register", self._register_per_minute)
-        body = await read(request, RegisterBody, self._max_body)
-        grant = await self._auth.register(body.email, body.password)
+        with self._metrics.attempt("register"):
+            await self._limit(request, "register", self._register_per_minute)
+            body = await read(request, RegisterBody, self._max_body)
+            grant = await self._auth.register(body.email, body.password)
+        await self._guesses.remember(body.email, address(request, self._trusted))
         return answer(GrantBody.of(grant), 201)
 
     async def login(self, request: web.Request) -> web.Response:
-        await self._limit(request, "login", self._login_per_minute)
-        body = await read(request, LoginBody, self._max_body)
-        # Counted for the account and this address together, so that a stranger who guesses
-        # elsewhere locks nobody out; taken first, so that guesses side by side are counted, too.
-        account = sha256(email_key(body.email).encode("utf-8", "replace")).hexdigest()
-        attempt = f"failures:{address(request, self._trusted)}:{account}"
-        await self._take(attempt, self._login_failures, FAILURES_MS)
-        try:
-            grant = await self._auth.login(body.email, body.password)
-        except InvalidCredentials:
-            raise
-        except TalksyError:
-            await self._limiter.refund(attempt)
-            raise
-        await self._limiter.refund(attempt)
+        with self._metrics.attempt("login"):
+            await self._limit(request, "login", self._login_per_minute)
+            body = await read(request, LoginBody, self._max_body)
+            async with self._guesses.one(body.email, address(request, self._trusted)):
+                grant = await self._auth.login(body.email, body.password)
         return answer(GrantBody.of(grant))
 
     async def refresh(self, request: web.Request) -> web.Response:
-        body = await read(request, RefreshBody, self._max_body)
-        return answer(GrantBody.of(await self._auth.refresh(body.refresh_token)))
+        with self._metrics.attempt("refresh"):
+            body = await read(request, RefreshBody, self._max_body)
+            grant = await self._auth.refresh(body.refresh_token)
+        return answer(TokensBody.of(grant))
 
     async def logout(self, request: web.Request) -> web.Response:
-        body = await read(request, RefreshBody, self._max_body)
-        await self._auth.logout(body.refresh_token)
+        with self._metrics.attempt("logout"):
+            body = await read(request, RefreshBody, self._max_body)
+            await self._auth.logout(body.refresh_token)
         return web.Response(status=204)
 
     async def me(self, request: web.Request) -> web.Response:
@@ -91,10 +89,8 @@ class AccountRoutes:
         return answer(UserBody.of(await self._auth.user(identity.user_id)))
 
     async def _limit(self, request: web.Request, name: str, per_minute: int) -> None:
-        await self._take(f"{name}:{address(request, self._trusted)}", per_minute, MINUTE_MS)
-
-    async def _take(self, key: str, limit: int, window_ms: int) -> None:
-        verdict = await self._limiter.take(key, limit, window_ms)
+        key = f"{name}:{address(request, self._trusted)}"
+        verdict = await self._limiter.take(key, per_minute, MINUTE_MS)
         if not verdict.allowed:
             raise RateLimited(retry_after=verdict.retry_after)
 

@@ -1,8 +1,7 @@
 """What comes in and what goes out, as models, and the reading of it."""
 
-import json
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import pydantic
 from aiohttp import web
@@ -13,6 +12,8 @@ from pydantic_core import PydanticCustomError
 from talksy.auth import Grant, User, email_faults, password_faults
 from talksy.errors import PayloadTooLarge, ValidationError
 from talksy.transports.faults import validation_error
+from talksy.transports.reading import check, parse
+from talksy.transports.shapes import Time
 from talksy.transports.wire import iso
 
 
@@ -20,7 +21,12 @@ class Body(BaseModel):
     """Strict, camelCase, and every field known."""
 
     model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -37,46 +43,74 @@ def _rule(faults: Callable[[str], list[str]]) -> AfterValidator:
 
 
 class RegisterBody(Body):
-    email: Annotated[str, _rule(email_faults)] = Field(description="Kept as typed, trimmed.")
+    """A new account."""
+
+    email: Annotated[str, _rule(email_faults)] = Field(json_schema_extra={"format": "email"})
+    """Kept as typed, trimmed; its case does not matter afterwards."""
     password: Annotated[str, _rule(password_faults)] = Field(
-        description="8 characters to 72 bytes of UTF-8; upper case, lower case and digit."
+        json_schema_extra={"minLength": 8, "maxLength": 72}
     )
+    """8 characters to 72 bytes of UTF-8; upper case, lower case and digit."""
 
 
 class LoginBody(Body):
+    """Who comes back."""
+
     email: str
+    """As at registering, in any case."""
     password: str
 
 
 class RefreshBody(Body):
+    """A family of tokens, by its newest one."""
+
     refresh_token: str
+    """As logging in or the last refresh gave it."""
 
 
 class UserBody(Body):
+    """An account."""
+
     id: str
     email: str
-    created_at: str = Field(description="ISO 8601, UTC.")
+    created_at: Time
 
     @classmethod
     def of(cls, user: User) -> "UserBody":
         return cls(id=user.id, email=user.email, created_at=iso(user.created_at))
 
 
-class GrantBody(Body):
+class TokensBody(Body):
+    """A pair of tokens."""
+
     access_token: str
+    """For `Authorization: Bearer` and for the handshake's `auth.token`."""
     refresh_token: str
+    """For one refresh, which gives the next."""
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the name of the scheme
-    expires_in: int = Field(description="Seconds the access token lives.")
-    user: UserBody | None = Field(None, description="Left out after a refresh.")
+    expires_in: int
+    """Seconds the access token lives."""
 
     @classmethod
-    def of(cls, grant: Grant) -> "GrantBody":
+    def of(cls, grant: Grant) -> "TokensBody":
         return cls(
             access_token=grant.access_token,
             refresh_token=grant.refresh_token,
             expires_in=grant.expires_in,
-            user=UserBody.of(grant.user) if grant.user else None,
         )
+
+
+class GrantBody(TokensBody):
+    """A pair of tokens, and whose they are."""
+
+    user: UserBody
+
+    @classmethod
+    def of(cls, grant: Grant) -> "GrantBody":
+        """Raises ``ValueError`` for what a refresh gave, which tells no user."""
+        if grant.user is None:
+            raise ValueError("a refresh tells no user")
+        return cls(**vars(TokensBody.of(grant)), user=UserBody.of(grant.user))
 
 
 B = TypeVar("B", bound=Body)
@@ -91,16 +125,19 @@ async def read(request: web.Request, model: type[B], max_bytes: int) -> B:
     if request.content_type != "application/json" or charset != "utf-8":
         sent = request.headers.get("Content-Type", "nothing")[:100]
         raise ValidationError(f"Send the body as Content-Type application/json, not {sent}.")
-    data = _parse(await _receive(request, max_bytes))
     try:
+        data = parse((await _receive(request, max_bytes)).decode())
+        check(data)
         return model.model_validate(data)
+    except UnicodeDecodeError:
+        raise ValidationError("The body is not UTF-8.") from None
     except pydantic.ValidationError as error:
         raise validation_error(error) from None
 
 
 def answer(body: Body, status: int = 200) -> web.Response:
-    """A body as a response; what is None is left out."""
-    text = body.model_dump_json(by_alias=True, exclude_none=True)
+    """A body as a response."""
+    text = body.model_dump_json(by_alias=True)
     return web.json_response(text=text, status=status)
 
 
@@ -117,41 +154,3 @@ async def _receive(request: web.Request, max_bytes: int) -> bytes:
     except (web.RequestPayloadError, ConnectionError):
         raise ValidationError("The body could not be read to its end.") from None
     return bytes(body)
-
-
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(
-            body.decode(), object_pairs_hook=_once, parse_constant=_no_json, parse_int=_integer
-        )
-    except RecursionError:
-        raise ValidationError("The body is nested too deeply.") from None
-    except UnicodeDecodeError:
-        raise ValidationError("The body is not UTF-8.") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise ValidationError(f"The body is not JSON: {error.msg} at {where}.") from None
-    if not isinstance(data, dict):
-        raise ValidationError("The body must be a JSON object.")
-    return data
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Two readers of one body may each take another of the two, so neither is taken.
-    names: set[str] = set()
-    for name, _ in pairs:
-        if name in names:
-            raise ValidationError(
-                f"{name[:64]!r} is given twice.", faults=[(name[:64], "is given twice")]
-            )
-        names.add(name)
-    return dict(pairs)
-
-
-def _no_json(name: str) -> NoReturn:
-    raise ValidationError(f"The body is not JSON: it has no {name}.")
-
-
-def _integer(digits: str) -> float:
-    # int() of many digits takes long, and Python refuses it; its size is all that matters here.
-    return int(digits) if len(digits) < 20 else float(digits)

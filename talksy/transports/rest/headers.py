@@ -1,15 +1,29 @@
 """What every answer carries: its request's id, who may read it, what a browser must not do."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import web
 
 from talksy.ids import new_id
+from talksy.transports.address import Network, within
 from talksy.transports.origin import ANY, origin_allowed
 
 SOCKET_PATH = "/socket.io/"
 """What is below it answers for itself."""
+
+SAFE: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    # Pages that may read our answers ask by CORS, which this leaves alone.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""An answer is data: no browser is to run it, frame it or guess what it is. A page of ours sets its
+own policy."""
+SERVER = "talksy"
+_YEAR = "max-age=31536000"
 
 _METHODS = "GET, POST, DELETE"
 _REQUEST_HEADERS = "Authorization, Content-Type, X-Request-Id"
@@ -33,13 +47,20 @@ def request_id(request: web.Request) -> str:
 class Headers:
     """Sets them when an answer starts, so that refusals and upgraded sockets have them, too."""
 
-    def __init__(self, origins: Sequence[str]) -> None:
+    def __init__(self, origins: Sequence[str], trusted: Sequence[Network], *, tls: bool) -> None:
         self._origins = tuple(origins)
+        self._trusted = tuple(trusted)
+        self._tls = tls
 
     async def prepare(self, request: web.Request, answer: web.StreamResponse) -> None:
         """For ``on_response_prepare``."""
         answer.headers["X-Request-Id"] = request_id(request)
-        answer.headers.setdefault("X-Content-Type-Options", "nosniff")
+        # Which versions answer is nobody's business.
+        answer.headers["Server"] = SERVER
+        for name, value in SAFE.items():
+            answer.headers.setdefault(name, value)
+        if self._secure(request):
+            answer.headers["Strict-Transport-Security"] = _YEAR
         if request.path.startswith("/auth/"):
             answer.headers["Cache-Control"] = "no-store"
         answer.headers.update(self._cors(request))
@@ -58,6 +79,11 @@ class Headers:
                 "Access-Control-Max-Age": _PREFLIGHT_SECONDS,
             }
         return web.Response(status=204, headers=headers)
+
+    def _secure(self, request: web.Request) -> bool:
+        """Whether the client came by https: to us, or to a proxy that is believed."""
+        told = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
+        return self._tls or (told == "https" and within(request.remote or "", self._trusted))
 
     def _cors(self, request: web.Request) -> dict[str, str]:
         origin = request.headers.get("Origin")

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, get_args
 
 from aiohttp import web
+from pydantic import WithJsonSchema
 
 from talksy.errors import ServerDraining
 from talksy.transports.rest.bodies import Body, answer
@@ -33,30 +34,61 @@ class Health(Protocol):
         ...
 
 
+Component = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "state": {"enum": list(get_args(State))},
+                "latencyMs": {"type": "number", "minimum": 0},
+            },
+            "required": ["state"],
+            "additionalProperties": True,
+        }
+    ),
+]
+"""A part of the server: ``{state, latencyMs?, …}``."""
+
+
 class AboutBody(Body):
+    """Who is here, and where to read on."""
+
     name: Literal["talksy"] = "talksy"
     version: str
     status: Literal["ok"] = "ok"
     health: str = "/health"
     socket: str = "/socket.io"
+    docs: str = "/docs"
+    openapi: str = "/openapi.json"
+    asyncapi: str = "/asyncapi.json"
 
 
 class ProbeBody(Body):
+    """All is well."""
+
     status: Literal["ok"] = "ok"
 
 
 class HealthBody(ProbeBody):
+    """The process lives."""
+
     version: str
     uptime: float
     """Seconds."""
     connections: int
+    """Open sockets."""
 
 
 class DetailedBody(Body):
+    """How each part of the server is."""
+
     status: State
+    """The worst of them; `down` is for what the server cannot do without."""
     version: str
     uptime: float
-    components: dict[str, dict[str, Any]]
+    """Seconds."""
+    components: dict[str, Component]
 
 
 class HealthRoutes:

@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem documents."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from aiohttp import web
@@ -13,6 +13,11 @@ from talksy.errors import (
     TalksyError,
     ValidationError,
 )
+from talksy.transports.shapes import Problem
+
+PROBLEM = "application/problem+json"
+WAITING = frozenset({429, 503})
+"""Statuses that say when to come back."""
 
 _OURS: dict[int, type[TalksyError]] = {
     404: NotFound,
@@ -21,32 +26,36 @@ _OURS: dict[int, type[TalksyError]] = {
 }
 
 
-def problem(error: TalksyError, request_id: str) -> web.Response:
-    """``{type, title, status, code, message, detail, requestId, errors?, retryAfter?}``.
-
-    ``type`` is ``urn:talksy:error:`` and the code; ``title`` is the same for every problem of a
+def document(error: TalksyError, request_id: str) -> Problem:
+    """``type`` is ``urn:talksy:error:`` and the code; ``title`` is the same for every problem of a
     type, ``detail`` (and ``message``, as sockets call it) tells of this one.
     """
-    headers = {}
-    payload = error.payload()
-    if error.status in {429, 503}:
-        payload.setdefault("retryAfter", 1)
-        headers["Retry-After"] = str(payload["retryAfter"])
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
     body: dict[str, Any] = {
         "type": f"urn:talksy:error:{error.code.lower().replace('_', '-')}",
         "title": (type(error).__doc__ or "").strip().rstrip("."),
         "status": error.status,
-        **payload,
+        **error.payload(),
         "detail": error.message,
         "requestId": request_id,
     }
+    if error.status in WAITING:
+        body.setdefault("retryAfter", 1)
+    return cast("Problem", body)
+
+
+def problem(error: TalksyError, request_id: str) -> web.Response:
+    """An error as a response."""
+    body = document(error, request_id)
+    headers = {}
+    if error.status in WAITING:
+        headers["Retry-After"] = str(body.get("retryAfter"))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return web.Response(
         body=orjson.dumps(body),
         status=error.status,
         headers=headers,
-        content_type="application/problem+json",
+        content_type=PROBLEM,
     )
 
 

@@ -19,8 +19,19 @@ from talksy.gateway import Connection, Gateway, Hello, Say
 from talksy.ids import new_id
 from talksy.transports import wire
 from talksy.transports.faults import validation_error
+from talksy.transports.shapes import (
+    Ack,
+    AuthRefreshed,
+    MessageAccepted,
+    SessionEnded,
+    SessionInfo,
+    TurnCancelled,
+    TurnResumed,
+)
+from talksy.transports.socketio.contract import ASKED
 from talksy.transports.socketio.outbox import Outbox
 from talksy.transports.socketio.payloads import (
+    AuthRefresh,
     Cancel,
     GetHistory,
     Handshake,
@@ -39,7 +50,7 @@ P = TypeVar("P", bound=Payload)
 class Reply:
     """What an event's ack says, and what is to be done once it is on its way."""
 
-    ack: Mapping[str, Any]
+    ack: Ack
     then: Callable[[], None] | None = None
 
 
@@ -54,9 +65,10 @@ def parse(model: type[P], value: Any) -> P:
 def hello(auth: Any, *, bearer: str | None, session_id: str | None) -> Hello:
     """The handshake: ``auth``, else the header's token and the query's session id."""
     words = parse(Handshake, {} if auth is None else auth)
+    asked = parse(Handshake, {"sessionId": session_id})
     return Hello(
-        token=words.token or bearer,
-        session_id=words.session_id or session_id,
+        token=bearer if words.token is None else words.token,
+        session_id=words.session_id or asked.session_id,
         reopen=words.open,
         resume=[(turn.turn_id, turn.after) for turn in words.resume],
     )
@@ -114,7 +126,7 @@ class Desk:
             reply = await self._serve(name, arguments)
             then = reply.then
             if number is not None:
-                self._outbox.ack(number, {"ok": True, **reply.ack})
+                self._outbox.ack(number, reply.ack)
         except TalksyError as error:
             self.refuse(error, number)
         except Exception as error:  # noqa: BLE001 - told and logged
@@ -123,36 +135,35 @@ class Desk:
             if then is not None:
                 then()
 
-    async def malformed(self, fault: str, number: int | None) -> None:
+    async def malformed(self, fault: ValidationError, number: int | None) -> None:
         """Refuses what could not be read: under its number, where that could be."""
         try:
             await self._gateway.charge(self._connection)
         except TalksyError as error:
             self.refuse(error, number)
         else:
-            self.refuse(ValidationError(f"not a Socket.IO packet: {fault[:200]}"), number)
+            self.refuse(fault, number)
 
     def refuse(self, error: TalksyError, number: int | None = None) -> None:
         """Tells of a failure, by the ack where there is one."""
         request_id = _request_id()
         payload = error_payload(error, requestId=request_id)
         if number is not None:
-            self._outbox.ack(number, {"ok": False, "error": payload})
+            self._outbox.ack(number, {"ok": False, "error": wire.fault(payload)})
         else:
             self._outbox.tell(Fault(payload))
         log.info("refused", code=error.code, request_id=request_id)
 
     async def _serve(self, name: str, arguments: Sequence[Any]) -> Reply:
-        entry = _EVENTS.get(name)
+        serve = _EVENTS.get(name)
         if name not in _COSTLY or len(arguments) > 1:
             await self._gateway.charge(self._connection)
-        if entry is None:
+        if serve is None:
             raise UnknownEvent(f"there is no event {name[:64]!r}")
         if len(arguments) > 1:
             raise ValidationError(f"{name} takes one payload, not {len(arguments)}")
-        model, serve = entry
         try:
-            words = parse(model, arguments[0] if arguments else {})
+            words = parse(ASKED[name].takes, arguments[0] if arguments else {})
         except ValidationError:
             if name in _COSTLY:
                 await self._gateway.charge(self._connection)
@@ -179,7 +190,11 @@ class Desk:
                 model=words.model,
             ),
         )
-        ack: dict[str, Any] = {"messageId": receipt.message_id, "turnId": receipt.turn_id}
+        ack: MessageAccepted = {
+            "ok": True,
+            "messageId": receipt.message_id,
+            "turnId": receipt.turn_id,
+        }
         if receipt.queued:
             ack["queued"] = True
         if receipt.duplicate:
@@ -189,11 +204,11 @@ class Desk:
     async def get_history(self, words: GetHistory) -> Reply:
         messages = await self._gateway.history(self._connection, words.limit, words.before)
         payload = [wire.message(message) for message in messages]
-        return Reply({}, lambda: self._outbox.event("conversation_history", payload))
+        return Reply({"ok": True}, lambda: self._outbox.event(("conversation_history", payload)))
 
     async def get_session_info(self, _: Nothing) -> Reply:
         info = await self._gateway.info(self._connection)
-        payload = {
+        payload: SessionInfo = {
             "sessionId": info.session_id,
             "status": "active",
             "messageCount": info.message_count,
@@ -202,15 +217,17 @@ class Desk:
             "expiresAt": wire.iso(info.expires_at),
             "activeTurns": wire.active(info.active),
         }
-        return Reply({}, lambda: self._outbox.event("session_info", payload))
+        return Reply({"ok": True}, lambda: self._outbox.event(("session_info", payload)))
 
     async def cancel(self, words: Cancel) -> Reply:
         turn_id, status = await self._gateway.cancel(self._connection, words.turn_id)
-        return Reply({"turnId": turn_id, "status": status})
+        ack: TurnCancelled = {"ok": True, "turnId": turn_id, "status": status}
+        return Reply(ack)
 
     async def resume(self, words: ResumeTurn) -> Reply:
         resumed = await self._gateway.resume(self._connection, words.turn_id, words.after)
-        ack: dict[str, Any] = {
+        ack: TurnResumed = {
+            "ok": True,
             "status": resumed.status,
             "firstSeq": 0,
             "lastSeq": resumed.last_seq,
@@ -219,23 +236,33 @@ class Desk:
             ack["already"] = True
         return Reply(ack, resumed.begin)
 
+    async def auth_refresh(self, words: AuthRefresh) -> Reply:
+        expires_at = await self._gateway.renew(self._connection, words.token)
+        ack: AuthRefreshed = {"ok": True, "expiresAt": wire.iso(expires_at)}
+        return Reply(ack)
+
     async def end_session(self, _: Nothing) -> Reply:
         row = await self._gateway.end(self._connection)
-        return Reply(
-            {"endedAt": wire.iso(row.ended_at or 0), "durationSeconds": row.duration_seconds}
-        )
+        ack: SessionEnded = {
+            "ok": True,
+            "endedAt": wire.iso(row.ended_at or 0),
+            "durationSeconds": row.duration_seconds,
+        }
+        return Reply(ack)
 
 
 Serve = Callable[[Desk, Any], Awaitable[Reply]]
 
-_EVENTS: Mapping[str, tuple[type[Payload], Serve]] = {
-    "user_message": (UserMessage, Desk.user_message),
-    "user_message_stream": (UserMessage, Desk.user_message_stream),
-    "get_history": (GetHistory, Desk.get_history),
-    "get_session_info": (Nothing, Desk.get_session_info),
-    "cancel": (Cancel, Desk.cancel),
-    "resume": (ResumeTurn, Desk.resume),
-    "end_session": (Nothing, Desk.end_session),
+_EVENTS: Mapping[str, Serve] = {
+    "user_message": Desk.user_message,
+    "user_message_stream": Desk.user_message_stream,
+    "get_history": Desk.get_history,
+    "get_session_info": Desk.get_session_info,
+    "cancel": Desk.cancel,
+    "resume": Desk.resume,
+    "auth_refresh": Desk.auth_refresh,
+    "end_session": Desk.end_session,
 }
+"""What is done for each; the contract says what each takes."""
 _COSTLY = frozenset({"user_message", "user_message_stream"})
 """Events that the gateway counts as messages; all others are counted as reads."""

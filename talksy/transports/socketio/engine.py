@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 Payload.max_decode_packets = 1_000
 
 CLIENT_TYPES = frozenset("1345")
-"""What a client may send over a WebSocket: close, pong, message, upgrade; and a probe."""
+"""What a client may send: close, pong, message, upgrade; over a WebSocket a probe, too."""
 BODY_SECONDS = 10.0
 """How long a polled body may take to come."""
 PROBE = "2probe"
@@ -78,7 +78,9 @@ class _Body:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await self._content.readexactly(length)
             # The library logs what it cannot read and answers "OK"; this way it says so and closes.
-            Payload(encoded_payload=body.decode())
+            packets = Payload(encoded_payload=body.decode()).packets
+            if not all(str(packet.packet_type) in CLIENT_TYPES for packet in packets):
+                raise ValueError("no such packet type")
         except (TimeoutError, asyncio.IncompleteReadError, ValueError, LookupError) as error:
             raise EngineIOError("not an Engine.IO payload") from error
         return body

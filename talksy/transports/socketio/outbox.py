@@ -7,7 +7,6 @@ read from there when there is room. So a slow client costs its queue, never a co
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from engineio.exceptions import SocketIsClosedError
@@ -17,7 +16,9 @@ from talksy.errors import SlowConsumer, TalksyError, error_payload
 from talksy.events import Fault, Notice
 from talksy.ids import new_id
 from talksy.journal import Reader
+from talksy.metrics import Metrics
 from talksy.transports import wire
+from talksy.transports.shapes import Ack, ServerEvent
 from talksy.transports.socketio.json import dumps
 
 log = structlog.get_logger(__name__)
@@ -89,20 +90,28 @@ def _length(packet: Packet) -> int:
     return len(packet.data) if isinstance(packet.data, str | bytes) else EMPTY_BYTES
 
 
-def _event(name: str, payload: Any) -> Packet:
-    return Packet(MESSAGE, data=f"2{dumps([name, payload])}")
+def _event(event: ServerEvent) -> Packet:
+    return Packet(MESSAGE, data=f"2{dumps(event)}")
 
 
 class Outbox:
     """The way to one socket. An ``Outlet`` of the gateway."""
 
-    def __init__(self, queue: Queue, hang_up: Callable[[bool], None], *, patience: float) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        hang_up: Callable[[bool], None],
+        *,
+        patience: float,
+        metrics: Metrics | None = None,
+    ) -> None:
         """``hang_up`` closes the socket, for good if it is told True; ``patience`` is how long, in
         seconds, a client may leave its full queue untouched.
         """
         self._queue = queue
         self._hang_up = hang_up
         self._patience = patience
+        self._metrics = metrics or Metrics()
         self._readers: dict[Reader, None] = {}
         self._early: list[Packet] | None = []
         self._waiting: asyncio.TimerHandle | None = None
@@ -128,7 +137,7 @@ class Outbox:
 
     def tell(self, notice: Notice) -> None:
         """Sends what happened beside the turns."""
-        self.event(*wire.notice(notice))
+        self.event(wire.notice(notice))
 
     def attach(self, reader: Reader) -> None:
         """Sends what the reader gives, until it is over."""
@@ -144,17 +153,17 @@ class Outbox:
         if not self._closed:
             self._closed = True
             fault = Fault(error_payload(error, requestId=new_id("req")))
-            self._queue.put_nowait(_event(*wire.notice(fault)))
+            self._queue.put_nowait(_event(wire.notice(fault)))
             # Whom coming back would not help is told not to.
             self._hang_up(not error.retryable)
 
     # ---- what the door calls
 
-    def event(self, name: str, payload: Any) -> None:
-        """Sends an event."""
-        self._send(_event(name, payload))
+    def event(self, event: ServerEvent) -> None:
+        """Sends an event: its name and its payload."""
+        self._send(_event(event))
 
-    def ack(self, number: int, payload: Any) -> None:
+    def ack(self, number: int, payload: Ack) -> None:
         """Sends the acknowledgement that was asked for under ``number``."""
         self._send(Packet(MESSAGE, data=f"3{number}{dumps([payload])}"))
 
@@ -196,8 +205,7 @@ class Outbox:
             taken = reader.take()
             if taken is None:
                 break
-            name, payload = wire.numbered(reader.mirror, *taken)
-            self.event(name, payload)
+            self.event(wire.numbered(reader.mirror, *taken))
         if reader.over:
             self._readers.pop(reader, None)
 
@@ -216,5 +224,6 @@ class Outbox:
         self._pump()
 
     def _give_up(self, why: str) -> None:
+        self._metrics.slow_consumer(why)
         log.warning("slow_consumer", why=why, queued_bytes=self._queue.bytes)
         self.close(SlowConsumer())

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-TurnId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-MessageId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+Id = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+Token = Annotated[str, StringConstraints(max_length=8192)]
 After = Annotated[int, Field(ge=-1, le=2**52)]
 
 
@@ -17,48 +17,72 @@ class Payload(BaseModel):
     """Base of all: strict types, no unknown fields."""
 
     model_config = ConfigDict(
-        strict=True, extra="forbid", alias_generator=to_camel, frozen=True, populate_by_name=False
+        strict=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        frozen=True,
+        populate_by_name=False,
+        use_attribute_docstrings=True,
     )
 
 
 class ResumeTurn(Payload):
-    """A turn to go on with: ``after`` is the last ``seq`` seen, -1 for none."""
+    """A turn to go on with."""
 
-    turn_id: TurnId
+    turn_id: Id
     after: After
+    """The last `seq` seen, -1 for none."""
 
 
 class Handshake(Payload):
     """``auth`` of the connection."""
 
-    token: str | None = Field(default=None, max_length=8192)
-    session_id: str | None = Field(default=None, max_length=64)
+    token: Token | None = None
+    """An access token, or a guest's; none makes a new guest, where guests are let in."""
+    session_id: Id | None = None
+    """The session to come back to."""
     open: bool = False
-    """Reopen a session that has ended."""
+    """Reopen it if it has ended."""
     resume: list[ResumeTurn] = Field(default=[], max_length=20)
+    """Turns to go on with."""
 
 
 class UserMessage(Payload):
-    """A message that asks for an answer. ``messageId`` is the client's own id for it."""
+    """A message that asks for an answer."""
 
     text: str
-    message_id: MessageId | None = None
+    """What is said: not blank, and without NUL."""
+    message_id: Id | None = None
+    """The client's own id for it: said again under it, it starts nothing."""
     on_busy: Literal["queue", "reject", "interrupt"] = "queue"
+    """What to do while another turn runs."""
     model: str | None = Field(default=None, max_length=128)
+    """One of the models that may be chosen; the usual one unless it is named."""
     retry: bool = False
+    """Ask again where the last answer to this `messageId` did not end `completed`."""
 
 
 class GetHistory(Payload):
-    """The newest ``limit`` messages, or those before the message ``before``."""
+    """A page of the conversation: the newest messages, or those before another."""
 
     limit: int = Field(default=50, ge=1, le=100)
-    before: MessageId | None = None
+    """How many at most."""
+    before: Id | None = None
+    """The id of the message that the page ends before."""
 
 
 class Cancel(Payload):
-    """The turn to end; the running one unless it is named."""
+    """A turn to end."""
 
-    turn_id: TurnId | None = None
+    turn_id: Id | None = None
+    """The running one unless it is named."""
+
+
+class AuthRefresh(Payload):
+    """Another token for the socket to go on under."""
+
+    token: Token
+    """Of the same user."""
 
 
 class Nothing(Payload):

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-import orjson
 import socketio
 import structlog
 from aiohttp import web
 from engineio import packet as eio_packet
 from socketio.exceptions import ConnectionRefusedError as Refused
-from socketio.packet import BINARY_ACK, BINARY_EVENT, DISCONNECT, EVENT, Packet
+from socketio.packet import BINARY_ACK, BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet
 
-from talksy.errors import InternalError, TalksyError, ValidationError
+from talksy.errors import InternalError, TalksyError, Unauthenticated, ValidationError
 from talksy.gateway import Gateway, Hello
 from talksy.ids import new_id
+from talksy.metrics import Metrics
 from talksy.transports.address import Network
 from talksy.transports.asking import address, bearer
 from talksy.transports.socketio import json
@@ -72,6 +72,8 @@ class Strict(Packet):  # type: ignore[misc]
         if encoded_packet[:1] not in PACKET_TYPES:
             raise ValueError("no such packet type")
         count = int(super().decode(encoded_packet) or 0)
+        if self.packet_type == CONNECT and self.id is not None:
+            self.data = self.id  # nobody acknowledges this packet: the number is its auth
         if len(self.namespace or "") > NAMESPACE_CHARS:
             raise ValueError("no such namespace")
         if count > self.attachments_allowed:
@@ -101,6 +103,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         origins: Sequence[str],
         trusted_proxies: Sequence[Network],
         limits: Limits | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """``origins`` is ``("*",)`` or an exact list of those whose pages may connect."""
         self._limits = limits or Limits()
@@ -119,6 +122,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             engineio_logger=logging.getLogger("engineio"),
         )
         self._gateway = gateway
+        self._metrics = metrics or Metrics()
         self._trusted = tuple(trusted_proxies)
         self._desks: dict[str, Desk] = {}
         self._leaving: set[str] = set()
@@ -130,6 +134,18 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
+
+    def stats(self) -> dict[str, Any]:
+        """``{websocket, polling, queued_bytes}``: sockets by what they came by, and what lies in
+        their queues.
+        """
+        sockets = list(self.eio.sockets.values())
+        websockets = sum(socket.upgraded for socket in sockets)
+        return {
+            "websocket": websockets,
+            "polling": len(sockets) - websockets,
+            "queued_bytes": sum(socket.queue.bytes for socket in sockets),
+        }
 
     # ---- coming
 
@@ -172,6 +188,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self.eio.sockets[eio_sid].queue,
             hang_up=lambda final: self._spawn(self._hang_up(eio_sid, final=final)),
             patience=self._limits.slow,
+            metrics=self._metrics,
         )
         request: web.Request = environ["aiohttp.request"]
         try:
@@ -290,13 +307,16 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         raise ValueError("nothing was sent that asks for an acknowledgement")
 
 
-def _fault(error: Exception) -> str:
+def _fault(error: Exception) -> ValidationError:
     """What was wrong, without what was sent."""
-    if isinstance(error, orjson.JSONDecodeError):
-        return f"its JSON cannot be read: {error.msg}"
-    return str(error) if type(error) is ValueError else "malformed"
+    if isinstance(error, json.Unreadable):
+        return error.told
+    why = str(error)[:200] if type(error) is ValueError else "malformed"
+    return ValidationError(f"This is not a Socket.IO packet: {why}.")
 
 
 def _greeting(request: web.Request, auth: Any) -> Hello:
     query = parse_qs(request.query_string)
+    if "token" in query:
+        raise Unauthenticated("tokens do not travel in the query, which logs keep: use auth.token")
     return hello(auth, bearer=bearer(request), session_id=query.get("sessionId", [None])[0])

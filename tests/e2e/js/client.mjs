@@ -1,12 +1,12 @@
 // The stock Socket.IO client under remote control. Commands come as JSON lines on stdin, all that
 // happens goes out as JSON lines on stdout: {name, data}.
 //
-//   node client.mjs '{"url": …, "token": …, "sessionId"?: …, "options"?: {…}}'
+//   node client.mjs '{"url": …, "token"?: …, "sessionId"?: …, "options"?: {…}}'
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 
 const { url, token, sessionId, options } = JSON.parse(process.argv[2]);
-const seen = { sessionId, turns: new Map() };
+const seen = { token, sessionId, turns: new Map() };
 const tell = (name, data = null) => console.log(JSON.stringify({ name, data }));
 
 const socket = io(url, {
@@ -15,7 +15,7 @@ const socket = io(url, {
   ...options,
   auth: (send) => {
     const resume = [...seen.turns].map(([turnId, after]) => ({ turnId, after }));
-    send({ token, sessionId: seen.sessionId, resume });
+    send({ token: seen.token, sessionId: seen.sessionId, resume });
   },
 });
 
@@ -29,6 +29,7 @@ socket.on("connect_error", (error) => tell("connect_error", { message: error.mes
 
 socket.onAny((name, data) => {
   if (name === "SESSION_CREATED" || name === "SESSION_RESTORED") seen.sessionId = data.sessionId;
+  if (data?.guestToken) seen.token = data.guestToken;
   if (name === "stream_start" || name === "stream_chunk") seen.turns.set(data.turnId, data.seq);
   if (name === "stream_end") seen.turns.delete(data.turnId);
   tell(name, data);

@@ -261,3 +261,16 @@ async def test_a_session_that_came_alive_again_before_its_row_knew_is_not_ended(
     assert await house.sessions.sweep() == []
     assert house.sessions.lives(session)
     assert (await house.row(session)).ended_at is None
+
+
+async def test_who_comes_in_waits_only_so_long_for_those_before(
+    house: House, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a database that is away each of them would wait for its answer."""
+    monkeypatch.setattr("talksy.sessions.sessions.LINE_SECONDS", 0.01)
+    async with database.write():
+        first = asyncio.create_task(house.sessions.create("ada"))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await house.sessions.create("bob")
+    assert (await first).user_id == "ada"

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -14,6 +14,7 @@ from talksy.errors import SlowConsumer, Unauthenticated
 from talksy.events import Chunk, Draining, Ending, Event
 from talksy.journal import Mirror, Reader
 from talksy.journal.mirror import opened
+from talksy.transports.shapes import Message
 from talksy.transports.socketio.outbox import (
     EMPTY_BYTES,
     HARD_LIMIT,
@@ -98,14 +99,21 @@ def seqs(got: list[Any]) -> list[int]:
     return [payload["seq"] for _, payload in got]
 
 
+def page(text: str) -> tuple[Literal["conversation_history"], list[Message]]:
+    """An event with ``text`` in it."""
+    return "conversation_history", [
+        {"id": "m", "role": "user", "content": text, "timestamp": 0, "turnId": None}
+    ]
+
+
 async def test_what_is_told_leaves_in_order(socket: Socket) -> None:
     socket.outbox.tell(Draining(1))
     socket.outbox.ack(7, {"ok": True})
-    socket.outbox.event("session_info", {"a": "ä"})
+    socket.outbox.event(page("ä"))
     assert await socket.raw() == [
         '2["server_draining",{"reconnectAfterMs":1}]',
         '37[{"ok":true}]',
-        '2["session_info",{"a":"ä"}]',
+        '2["conversation_history",[{"id":"m","role":"user","content":"ä","timestamp":0,"turnId":null}]]',
     ]
 
 
@@ -195,12 +203,12 @@ async def test_past_the_hard_limit_the_socket_is_closed_and_may_come_back(
     socket: Socket,
 ) -> None:
     while not socket.hung_up:
-        socket.outbox.event("conversation_history", "x" * 100_000)
+        socket.outbox.event(page("x" * 100_000))
     assert socket.queue.bytes < HARD_LIMIT + 200_000
     assert socket.hung_up == [False]
     name, payload = (await socket.take())[-1]
     assert (name, payload["code"]) == ("error", SlowConsumer.code)
-    socket.outbox.event("conversation_history", [])
+    socket.outbox.event(page(""))
     assert socket.queue.empty(), "nothing follows"
 
 
@@ -232,14 +240,14 @@ async def test_a_client_that_takes_only_a_part_at_a_time_is_waited_for(socket: S
 
 async def test_a_poll_takes_no_more_packets_than_clients_read(socket: Socket) -> None:
     for number in range(PAYLOAD_PACKETS + 3):
-        socket.outbox.ack(number, None)
+        socket.outbox.ack(number, {"ok": True})
     assert [len(await socket.poll()) for _ in range(2)] == [PAYLOAD_PACKETS, 3]
 
 
 async def test_one_event_may_be_as_long_as_it_must(socket: Socket) -> None:
-    socket.outbox.event("conversation_history", "x" * 2 * HARD_LIMIT)
+    socket.outbox.event(page("x" * 2 * HARD_LIMIT))
     assert socket.hung_up == []
-    socket.outbox.event("session_info", {})
+    socket.outbox.event(page(""))
     assert socket.hung_up == [False]
 
 

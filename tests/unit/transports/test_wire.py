@@ -4,6 +4,7 @@ import pytest
 
 from talksy.events import (
     Active,
+    AuthExpiring,
     Chunk,
     Draining,
     Ending,
@@ -71,7 +72,7 @@ def test_an_ending_tells_what_it_knows() -> None:
     ending = Ending(
         "failed", "hel", 1, "p", "m", Usage(3, 4), {"code": "X", "message": "y"}, True, NOW
     )
-    _, payload = wire.numbered(Mirror(turn()), 2, ending)
+    payload = dict(wire.numbered(Mirror(turn()), 2, ending)[1])
     assert payload["text"] == "hel"
     assert payload["error"] == {"code": "X", "message": "y"}
     assert payload["usage"] == {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}
@@ -106,6 +107,11 @@ NOTICES = [
         {"sessionId": "ses_1", "expiresAt": ISO, "restoreFailed": "expired"},
     ),
     (
+        SessionCreated("ses_1", NOW, guest_token="a.b.c"),
+        "SESSION_CREATED",
+        {"sessionId": "ses_1", "expiresAt": ISO, "guestToken": "a.b.c"},
+    ),
+    (
         SessionRestored("ses_1", NOW, [SAID], [Active("trn_1", 4)]),
         "SESSION_RESTORED",
         {
@@ -122,19 +128,25 @@ NOTICES = [
     ),
     (MessageAdded(SAID), "message_added", wire.message(SAID)),
     (
-        Limited(10, 2, NOW),
+        Limited("messages", 10, 2, NOW),
         "rate_limit",
-        {"remaining": 2, "resetAt": ISO, "limit": 10},
+        {"scope": "messages", "remaining": 2, "resetAt": ISO, "limit": 10},
     ),
     (
-        Limited(10, 0, NOW, retry_after=1.2),
+        Limited("reads", 10, 0, NOW, retry_after=1.2),
         "rate_limit",
-        {"remaining": 0, "resetAt": ISO, "limit": 10, "retryAfter": 2},
+        {"scope": "reads", "remaining": 0, "resetAt": ISO, "limit": 10, "retryAfter": 2},
     ),
     (
-        Limited(10, 0, NOW, retry_after=0.0),
+        Limited("connects", 10, 0, NOW, retry_after=0.0),
         "rate_limit",
-        {"remaining": 0, "resetAt": ISO, "limit": 10, "retryAfter": 1},
+        {"scope": "connects", "remaining": 0, "resetAt": ISO, "limit": 10, "retryAfter": 1},
+    ),
+    (AuthExpiring(NOW), "auth_expiring", {"expiresAt": ISO}),
+    (
+        AuthExpiring(NOW, "a.b.c"),
+        "auth_expiring",
+        {"expiresAt": ISO, "guestToken": "a.b.c"},
     ),
     (Draining(250), "server_draining", {"reconnectAfterMs": 250}),
     (Fault({"code": "X", "message": "y"}), "error", {"code": "X", "message": "y"}),

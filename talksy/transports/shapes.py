@@ -1,0 +1,373 @@
+"""The shape of everything clients are sent: checked where it is written, shown in the contracts.
+
+At run time they are plain dicts. Names are those of the wire.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, NotRequired, get_args
+
+from pydantic import Field, WithJsonSchema
+from typing_extensions import TypeAliasType, TypedDict
+
+from talksy.errors import TalksyError
+from talksy.events import Reason, ResetReason, Scope
+from talksy.messages import Role
+
+
+def told(kind: type[TalksyError] = TalksyError) -> Iterator[type[TalksyError]]:
+    """Every error that has a code, in the order of their tree."""
+    for error in kind.__subclasses__():
+        if "code" in vars(error):
+            yield error
+        yield from told(error)
+
+
+Code = TypeAliasType(
+    "Code",
+    Annotated[
+        str,
+        WithJsonSchema(
+            {
+                "type": "string",
+                "enum": sorted(error.code for error in told()),
+                "description": "What went wrong. The same for REST and for sockets.",
+            }
+        ),
+    ],
+)
+
+Time = Annotated[
+    str,
+    Field(
+        description="ISO 8601 in UTC, with milliseconds.",
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+    ),
+]
+Milliseconds = Annotated[int, Field(description="Milliseconds since the epoch.", ge=0)]
+SessionId = Annotated[str, Field(description="The session: `auth.sessionId` brings it back.")]
+TurnId = Annotated[str, Field(description="The turn: one answer to one message.")]
+MessageId = Annotated[str, Field(description="The message, by the client's own id if it gave one.")]
+Seq = Annotated[int, Field(description="Counts the turn's events from 0, without a gap.", ge=0)]
+LastSeq = Annotated[int, Field(description="The last `seq` there is, -1 for none.", ge=-1)]
+Provider = Annotated[str | None, Field(description="Who answered; null where nobody did.")]
+Model = Annotated[str | None, Field(description="The model that answered.")]
+Degraded = Annotated[Literal[True], Field(description="The answer came from a fallback.")]
+Seconds = Annotated[int, Field(description="Seconds to wait before trying again.", ge=1)]
+GuestToken = Annotated[
+    str, Field(description="For guests: `auth.token` of the next connection, to come back.")
+]
+TurnStatus = Annotated[
+    str,
+    Field(
+        description="`queued`, `running`, or the reason of its ending.",
+        json_schema_extra={"enum": ["queued", "running", *get_args(Reason)]},
+    ),
+]
+
+
+class FaultyField(TypedDict):
+    """One thing that is wrong with what was sent."""
+
+    path: Annotated[str, Field(description="The field, such as `text` or `resume.0.after`.")]
+    message: Annotated[str, Field(description="What to change.")]
+
+
+class Error(TypedDict):
+    """What went wrong, and what to change."""
+
+    code: Code
+    message: Annotated[str, Field(description="For people: what to change.", min_length=1)]
+    requestId: NotRequired[Annotated[str, Field(description="The server's log has it, too.")]]
+    turnId: NotRequired[TurnId]
+    errors: NotRequired[Annotated[list[FaultyField], Field(description="At most 20 faults.")]]
+    retryAfter: NotRequired[Seconds]
+
+
+class Problem(TypedDict):
+    """An error as a problem document (RFC 9457)."""
+
+    type: Annotated[str, Field(description="A URN made of the code.", pattern="^urn:talksy:error:")]
+    title: Annotated[str, Field(description="The same for every problem of a type.")]
+    status: Annotated[int, Field(description="The HTTP status.", ge=400, le=599)]
+    code: Code
+    message: Annotated[str, Field(description="For people: what to change.", min_length=1)]
+    detail: Annotated[str, Field(description="The message, under RFC 9457's name.", min_length=1)]
+    requestId: Annotated[str, Field(description="The server's log has it, too.")]
+    errors: NotRequired[Annotated[list[FaultyField], Field(description="At most 20 faults.")]]
+    retryAfter: NotRequired[Seconds]
+
+
+# ---- words
+
+
+class Message(TypedDict):
+    """One message of a conversation, as history keeps it."""
+
+    id: MessageId
+    role: Role
+    content: str
+    timestamp: Milliseconds
+    turnId: Annotated[str | None, Field(description="The turn it asked for, or answers.")]
+    interrupted: NotRequired[
+        Annotated[Literal[True], Field(description="The answer was cut short; this much was said.")]
+    ]
+
+
+class ActiveTurn(TypedDict):
+    """A turn that has not ended: it runs, or it waits."""
+
+    turnId: TurnId
+    lastSeq: LastSeq
+
+
+class Usage(TypedDict):
+    """Tokens, as the provider counts them."""
+
+    inputTokens: int
+    outputTokens: int
+    totalTokens: int
+
+
+# ---- what a turn gives, under its numbers
+
+
+class StreamStart(TypedDict):
+    """A streamed answer begins."""
+
+    sessionId: SessionId
+    turnId: TurnId
+    messageId: MessageId
+    seq: Seq
+
+
+class StreamChunk(TypedDict):
+    """A piece of the answer: put it behind what you have."""
+
+    content: Annotated[str, Field(min_length=1)]
+    index: Annotated[int, Field(description="Counts the chunks from 0.", ge=0)]
+    turnId: TurnId
+    seq: Seq
+
+
+class StreamReset(TypedDict):
+    """What came so far is void: the answer begins again, `index` at 0, while `seq` goes on."""
+
+    turnId: TurnId
+    seq: Seq
+    reason: Annotated[ResetReason, Field(description="What the former provider failed of.")]
+
+
+class _Ending(TypedDict):
+    turnId: TurnId
+    seq: Seq
+    reason: Reason
+    provider: Provider
+    model: Model
+    degraded: NotRequired[Degraded]
+    error: NotRequired[Error]
+    usage: NotRequired[Usage]
+
+
+class StreamEnd(_Ending):
+    """The one ending of a streamed turn. Nothing follows."""
+
+    sessionId: SessionId
+    chunks: Annotated[int, Field(description="How many chunks the answer had.", ge=0)]
+    text: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="The whole answer as history keeps it: it replaces what you show. Left "
+                "out where you were given every chunk, or where the database cannot be reached."
+            ),
+        ]
+    ]
+
+
+class AssistantResponse(_Ending):
+    """The whole answer to a `user_message`: the one ending of its turn."""
+
+    text: str
+    timestamp: Milliseconds
+    messageId: MessageId
+
+
+# ---- what happens beside the turns
+
+
+class SessionCreated(TypedDict):
+    """A new session stands behind this connection."""
+
+    sessionId: SessionId
+    expiresAt: Time
+    guestToken: NotRequired[GuestToken]
+    restoreFailed: NotRequired[
+        Annotated[
+            Literal["expired", "not_found"],
+            Field(description="Why the session that was asked for is not this one."),
+        ]
+    ]
+
+
+class SessionRestored(TypedDict):
+    """The session that was asked for stands behind this connection, as it was left."""
+
+    sessionId: SessionId
+    expiresAt: Time
+    history: Annotated[list[Message], Field(description="The newest messages, oldest first.")]
+    activeTurns: list[ActiveTurn]
+    guestToken: NotRequired[GuestToken]
+
+
+class SessionExpired(TypedDict):
+    """The session has ended: its next message opens a new one on the same socket."""
+
+    sessionId: SessionId
+    reason: Literal["idle", "age", "ended"]
+
+
+class SessionInfo(TypedDict):
+    """The session, and what goes on in it."""
+
+    sessionId: SessionId
+    status: Literal["active"]
+    messageCount: Annotated[int, Field(ge=0)]
+    createdAt: Time
+    lastActivityAt: Time
+    expiresAt: Time
+    activeTurns: list[ActiveTurn]
+
+
+class RateLimit(TypedDict):
+    """The budget runs low; with `retryAfter`, something was refused for it."""
+
+    scope: Annotated[Scope, Field(description="What is counted.")]
+    remaining: Annotated[int, Field(ge=0)]
+    limit: Annotated[int, Field(ge=0)]
+    resetAt: Time
+    retryAfter: NotRequired[Seconds]
+
+
+class AuthExpiring(TypedDict):
+    """The token of this socket runs out: send `auth_refresh` with another one."""
+
+    expiresAt: Time
+    guestToken: NotRequired[
+        Annotated[str, Field(description="For guests: the other one, to come back with.")]
+    ]
+
+
+class ServerDraining(TypedDict):
+    """The server is about to stop: reconnect after that time. What runs goes on there."""
+
+    reconnectAfterMs: Annotated[int, Field(ge=0)]
+
+
+# ---- acknowledgements
+
+
+class Accepted(TypedDict):
+    """It was done."""
+
+    ok: Literal[True]
+
+
+class MessageAccepted(Accepted):
+    """The message is stored, and its turn runs or waits."""
+
+    messageId: MessageId
+    turnId: TurnId
+    queued: NotRequired[Annotated[Literal[True], Field(description="Another turn runs first.")]]
+    duplicate: NotRequired[
+        Annotated[Literal[True], Field(description="It was said before: nothing was started.")]
+    ]
+
+
+class TurnCancelled(Accepted):
+    """Where the turn stands. One that had ended before keeps its ending."""
+
+    turnId: TurnId
+    status: TurnStatus
+
+
+class TurnResumed(Accepted):
+    """Where the turn stands. What was missed follows."""
+
+    status: TurnStatus
+    firstSeq: Seq
+    lastSeq: LastSeq
+    already: NotRequired[
+        Annotated[Literal[True], Field(description="It is sent to this socket already.")]
+    ]
+
+
+class AuthRefreshed(Accepted):
+    """The socket goes on under the new token."""
+
+    expiresAt: Time
+
+
+class SessionEnded(Accepted):
+    """The session is over, for all its devices."""
+
+    endedAt: Time
+    durationSeconds: Annotated[int, Field(ge=0)]
+
+
+class Refused(TypedDict):
+    """It was not done. Without an acknowledgement the `error` comes as an event."""
+
+    ok: Literal[False]
+    error: Error
+
+
+Ack = (
+    Accepted
+    | MessageAccepted
+    | TurnCancelled
+    | TurnResumed
+    | AuthRefreshed
+    | SessionEnded
+    | Refused
+)
+
+
+# ---- the namespace
+
+
+class Connected(TypedDict):
+    """The client is in. `SESSION_CREATED` or `SESSION_RESTORED` follows."""
+
+    sid: Annotated[str, Field(description="The socket's id; nothing of ours is known by it.")]
+
+
+class ConnectError(TypedDict):
+    """The client is not let in."""
+
+    message: str
+    data: Error
+
+
+TurnEvent = (
+    tuple[Literal["stream_start"], StreamStart]
+    | tuple[Literal["stream_chunk"], StreamChunk]
+    | tuple[Literal["stream_reset"], StreamReset]
+    | tuple[Literal["stream_end"], StreamEnd]
+    | tuple[Literal["assistant_response"], AssistantResponse]
+)
+"""A numbered event of a turn, with its name."""
+
+ServerEvent = (
+    TurnEvent
+    | tuple[Literal["SESSION_CREATED"], SessionCreated]
+    | tuple[Literal["SESSION_RESTORED"], SessionRestored]
+    | tuple[Literal["session_expired"], SessionExpired]
+    | tuple[Literal["session_info"], SessionInfo]
+    | tuple[Literal["message_added"], Message]
+    | tuple[Literal["conversation_history"], list[Message]]
+    | tuple[Literal["rate_limit"], RateLimit]
+    | tuple[Literal["auth_expiring"], AuthExpiring]
+    | tuple[Literal["server_draining"], ServerDraining]
+    | tuple[Literal["error"], Error]
+)
+"""Everything that can be sent, with its name: there is no other way out of a socket."""

@@ -1,0 +1,470 @@
+"""What Socket.IO clients may count on, event by event, and AsyncAPI's document made of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from talksy.errors import (
+    Forbidden,
+    IdempotencyConflict,
+    InternalError,
+    Overloaded,
+    PayloadTooLarge,
+    RateLimited,
+    ServerDraining,
+    SessionExpired,
+    SessionLimit,
+    TalksyError,
+    TokenExpired,
+    TurnInProgress,
+    TurnNotFound,
+    TurnQueueFull,
+    Unauthenticated,
+    ValidationError,
+)
+from talksy.transports import shapes
+from talksy.transports.schemas import Json, Schemas, codes
+from talksy.transports.socketio.payloads import (
+    AuthRefresh,
+    Cancel,
+    GetHistory,
+    Handshake,
+    Nothing,
+    Payload,
+    ResumeTurn,
+    UserMessage,
+)
+
+SESSION = "ses_9cQ2vXo7TnE4Jr1K"
+TURN = "trn_6Lm0yZbW8sUa3HdP"
+MESSAGE = "msg_1Vt5KgRf7NxC2eQj"
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c3JfMmYifQ.c2lnbmF0dXJl"  # noqa: S105 - an example
+NOW = 1_795_253_400_000
+LATER = "2026-11-21T09:45:00.000Z"
+SAID = shapes.Message(id=MESSAGE, role="user", content="Hello!", timestamp=NOW, turnId=TURN)
+ERROR = shapes.Error(
+    code="VALIDATION_ERROR",
+    message="text is required",
+    errors=[{"path": "text", "message": "is required"}],
+    requestId="req_5f0c1c9d8e7b4a36",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An event that clients send."""
+
+    does: str
+    takes: type[Payload]
+    example: Json
+    gives: type[shapes.Accepted]
+    accepted: shapes.Ack
+    """An example of the ack."""
+    refusals: Sequence[type[TalksyError]]
+    then: Sequence[str] = ()
+    """The events that follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event that clients are sent."""
+
+    when: str
+    example: shapes.ServerEvent
+
+
+_ALWAYS = (ValidationError, RateLimited, Overloaded, InternalError)
+_SAID = (
+    PayloadTooLarge,
+    IdempotencyConflict,
+    TurnInProgress,
+    TurnQueueFull,
+    SessionLimit,
+    ServerDraining,
+    *_ALWAYS,
+)
+_ACCEPTED = shapes.MessageAccepted(ok=True, messageId=MESSAGE, turnId=TURN)
+
+ASKED: Mapping[str, Asked] = {
+    "user_message": Asked(
+        "Say something, and get the whole answer at once.",
+        UserMessage,
+        {"text": "Tell me a joke"},
+        shapes.MessageAccepted,
+        _ACCEPTED,
+        _SAID,
+        ["assistant_response"],
+    ),
+    "user_message_stream": Asked(
+        "Say something, and get the answer as it comes. Sent again under the same `messageId`, "
+        "after a reconnect, it starts nothing and gives the first ack.",
+        UserMessage,
+        {"text": "Tell me a joke", "messageId": "8e0a6c1e-joke", "onBusy": "queue"},
+        shapes.MessageAccepted,
+        _ACCEPTED,
+        _SAID,
+        ["stream_start", "stream_chunk", "stream_reset", "stream_end"],
+    ),
+    "resume": Asked(
+        "Go on with a turn behind the last number seen: what was missed follows, then the rest.",
+        ResumeTurn,
+        {"turnId": TURN, "after": 4},
+        shapes.TurnResumed,
+        shapes.TurnResumed(ok=True, status="running", firstSeq=0, lastSeq=9),
+        [TurnNotFound, SessionExpired, *_ALWAYS],
+        ["stream_start", "stream_chunk", "stream_reset", "stream_end", "assistant_response"],
+    ),
+    "cancel": Asked(
+        "End a turn, the running one unless it is named. Asked again, it says the same.",
+        Cancel,
+        {"turnId": TURN},
+        shapes.TurnCancelled,
+        shapes.TurnCancelled(ok=True, turnId=TURN, status="cancelled"),
+        [TurnNotFound, SessionExpired, *_ALWAYS],
+    ),
+    "get_history": Asked(
+        "Read the conversation back, page by page.",
+        GetHistory,
+        {"limit": 20},
+        shapes.Accepted,
+        shapes.Accepted(ok=True),
+        [SessionExpired, *_ALWAYS],
+        ["conversation_history"],
+    ),
+    "get_session_info": Asked(
+        "Ask about the session.",
+        Nothing,
+        {},
+        shapes.Accepted,
+        shapes.Accepted(ok=True),
+        [SessionExpired, *_ALWAYS],
+        ["session_info"],
+    ),
+    "auth_refresh": Asked(
+        "Go on under another token of the same user, before the present one runs out.",
+        AuthRefresh,
+        {"token": TOKEN},
+        shapes.AuthRefreshed,
+        shapes.AuthRefreshed(ok=True, expiresAt=LATER),
+        [TokenExpired, Unauthenticated, Forbidden, *_ALWAYS],
+    ),
+    "end_session": Asked(
+        "End the session for all its devices. Its history stays.",
+        Nothing,
+        {},
+        shapes.SessionEnded,
+        shapes.SessionEnded(ok=True, endedAt=LATER, durationSeconds=312),
+        [SessionExpired, *_ALWAYS],
+    ),
+}
+"""Every event that clients may send."""
+
+TOLD: Mapping[str, Told] = {
+    "SESSION_CREATED": Told(
+        "First of all: a new session stands behind this connection. Also when a message came into "
+        "a session that had ended.",
+        ("SESSION_CREATED", shapes.SessionCreated(sessionId=SESSION, expiresAt=LATER)),
+    ),
+    "SESSION_RESTORED": Told(
+        "First of all, where `auth.sessionId` was found: the session as it was left.",
+        (
+            "SESSION_RESTORED",
+            shapes.SessionRestored(
+                sessionId=SESSION,
+                expiresAt=LATER,
+                history=[SAID],
+                activeTurns=[{"turnId": TURN, "lastSeq": 9}],
+            ),
+        ),
+    ),
+    "message_added": Told(
+        "Another device of the session said something. Its turn follows.",
+        ("message_added", SAID),
+    ),
+    "assistant_response": Told(
+        "The answer to a `user_message`, whole: the one ending of its turn.",
+        (
+            "assistant_response",
+            shapes.AssistantResponse(
+                text="Why did the socket never get lonely? It always had a peer.",
+                timestamp=NOW,
+                messageId=MESSAGE,
+                turnId=TURN,
+                seq=0,
+                reason="completed",
+                provider="openai",
+                model="gpt-4o-mini",
+                usage={"inputTokens": 12, "outputTokens": 14, "totalTokens": 26},
+            ),
+        ),
+    ),
+    "stream_start": Told(
+        "A streamed answer begins.",
+        (
+            "stream_start",
+            shapes.StreamStart(sessionId=SESSION, turnId=TURN, messageId=MESSAGE, seq=0),
+        ),
+    ),
+    "stream_chunk": Told(
+        "The next piece of the answer.",
+        ("stream_chunk", shapes.StreamChunk(content="Why did ", index=0, turnId=TURN, seq=1)),
+    ),
+    "stream_reset": Told(
+        "The provider failed in the middle: forget the pieces, another one begins anew.",
+        ("stream_reset", shapes.StreamReset(turnId=TURN, seq=7, reason="provider_timeout")),
+    ),
+    "stream_end": Told(
+        "The one ending of a streamed turn, whatever its reason.",
+        (
+            "stream_end",
+            shapes.StreamEnd(
+                sessionId=SESSION,
+                turnId=TURN,
+                seq=15,
+                reason="completed",
+                chunks=14,
+                provider="openai",
+                model="gpt-4o-mini",
+            ),
+        ),
+    ),
+    "conversation_history": Told(
+        "What `get_history` asked for, oldest first.",
+        ("conversation_history", [SAID]),
+    ),
+    "session_info": Told(
+        "What `get_session_info` asked for.",
+        (
+            "session_info",
+            shapes.SessionInfo(
+                sessionId=SESSION,
+                status="active",
+                messageCount=2,
+                createdAt="2026-11-21T09:29:12.000Z",
+                lastActivityAt="2026-11-21T09:30:00.000Z",
+                expiresAt=LATER,
+                activeTurns=[],
+            ),
+        ),
+    ),
+    "rate_limit": Told(
+        "The budget runs low; with `retryAfter`, something was refused for it.",
+        (
+            "rate_limit",
+            shapes.RateLimit(scope="messages", remaining=2, limit=10, resetAt=LATER),
+        ),
+    ),
+    "auth_expiring": Told(
+        "A minute before the token of this socket runs out. Ten seconds after, it is closed.",
+        ("auth_expiring", shapes.AuthExpiring(expiresAt=LATER)),
+    ),
+    "session_expired": Told(
+        "The session has ended. The next message opens a new one on the same socket.",
+        ("session_expired", shapes.SessionExpired(sessionId=SESSION, reason="idle")),
+    ),
+    "server_draining": Told(
+        "The server is about to stop: come back after that time. Running turns go on.",
+        ("server_draining", shapes.ServerDraining(reconnectAfterMs=2_400)),
+    ),
+    "error": Told(
+        "A failure that no ack tells of: of an event sent without one, or before the socket is "
+        "closed.",
+        ("error", ERROR),
+    ),
+}
+"""Every event that clients are sent."""
+
+_CONNECT_REFUSALS = (
+    *_ALWAYS,
+    Unauthenticated,
+    TokenExpired,
+    SessionLimit,
+    ServerDraining,
+)
+
+_QUERY: Json = {
+    "type": "object",
+    "properties": {
+        "EIO": {"const": "4", "description": "The version of Engine.IO; clients send it."},
+        "transport": {"enum": ["polling", "websocket"], "description": "Clients send it."},
+        "sessionId": {"type": "string", "description": "As `auth.sessionId`, for the first one."},
+    },
+    "required": ["EIO", "transport"],
+}
+
+ABOUT = """\
+Conversations over Socket.IO: path `/socket.io`, namespace `/`, WebSocket and polling. Any stock \
+client of version 4 of the protocol will do.
+
+The handshake's `auth` says who comes. Every client event takes an ack: `{ok: true, …}` or \
+`{ok: false, error}`; without one, a failure comes as `error`. An unknown event, an unknown field \
+or a wrong type is refused by name, and the connection stays.
+
+Events of a turn are numbered by `seq` from 0 without a gap, and there is exactly one ending, \
+last. A disconnect is not a cancel: the answer goes on, and `resume` reads on behind the last \
+number seen.
+"""
+
+
+def asyncapi(version: str) -> Json:
+    """AsyncAPI's document of the events."""
+    schemas = Schemas()
+    messages: dict[str, Json] = {}
+    operations: dict[str, Json] = {}
+    _connect(messages, operations, schemas)
+    for name, asked in ASKED.items():
+        _ask(name, asked, messages, operations, schemas)
+    for name, told in TOLD.items():
+        _tell(name, told, messages, operations, schemas)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Talksy over Socket.IO",
+            "version": version,
+            "description": ABOUT,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "here": {
+                "host": "{host}",
+                "pathname": "/socket.io",
+                "protocol": "socket.io",
+                "description": "The server that this came from.",
+                "variables": {"host": {"default": "localhost:3000"}},
+                "security": [{"$ref": "#/components/securitySchemes/accessToken"}],
+            }
+        },
+        "channels": {
+            "root": {
+                "address": "/",
+                "title": "The namespace",
+                "description": "All events go over Socket.IO's main namespace.",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+                "bindings": {"ws": {"query": _QUERY, "bindingVersion": "0.1.0"}},
+            }
+        },
+        "operations": operations,
+        "components": {
+            "messages": messages,
+            "schemas": schemas.components,
+            "securitySchemes": {
+                "accessToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "An access token as `auth.token` of the handshake, or as "
+                    "`Authorization: Bearer`; never in the query, which logs keep.",
+                }
+            },
+        },
+        "x-error-codes": codes(),
+    }
+
+
+def server_events() -> dict[str, Any]:
+    """The names that can be sent, each with its shape."""
+    pairs = [get_args(pair) for pair in get_args(shapes.ServerEvent)]
+    return {get_args(name)[0]: shape for name, shape in pairs}
+
+
+def _connect(messages: Json, operations: Json, schemas: Schemas) -> None:
+    messages["connect"] = {
+        "name": "connect",
+        "title": "The handshake",
+        "summary": "Who comes, to which session, and what it has missed.",
+        "payload": schemas.taken(Handshake),
+        "examples": [
+            {"name": "new", "payload": {"token": TOKEN}},
+            {
+                "name": "back",
+                "payload": {
+                    "token": TOKEN,
+                    "sessionId": SESSION,
+                    "resume": [{"turnId": TURN, "after": 4}],
+                },
+            },
+        ],
+    }
+    messages["connected"] = {
+        "name": "connect",
+        "title": "The client is in",
+        "payload": schemas.given(shapes.Connected),
+        "examples": [{"name": "in", "payload": shapes.Connected(sid="mUo3vX9aQ2cJ8f0AAAB")}],
+    }
+    refused = shapes.ConnectError(
+        message="Log in and send the access token.",
+        data={"code": "UNAUTHENTICATED", "message": "Log in and send the access token."},
+    )
+    messages["connect_error"] = {
+        "name": "connect_error",
+        "title": "The client is not let in",
+        "payload": _narrowed(schemas.given(shapes.ConnectError), "data", _CONNECT_REFUSALS),
+        "examples": [{"name": "refused", "payload": refused}],
+    }
+    operations["connect"] = _operation(
+        "receive", "connect", "Come in, or come back.", ["connected", "connect_error"]
+    )
+
+
+def _ask(name: str, asked: Asked, messages: Json, operations: Json, schemas: Schemas) -> None:
+    accepted, refused = f"{name}_accepted", f"{name}_refused"
+    messages[name] = {
+        "name": name,
+        "title": name,
+        "summary": asked.does,
+        "payload": schemas.taken(asked.takes),
+        "examples": [{"name": "usual", "payload": asked.example}],
+    }
+    messages[accepted] = {
+        "name": "ack",
+        "title": f"{name} is accepted",
+        "payload": schemas.given(asked.gives),
+        "examples": [{"name": "accepted", "payload": asked.accepted}],
+    }
+    messages[refused] = {
+        "name": "ack",
+        "title": f"{name} is refused",
+        "payload": _narrowed(schemas.given(shapes.Refused), "error", asked.refusals),
+        "examples": [{"name": "refused", "payload": _refused(asked.refusals[0])}],
+    }
+    operations[name] = _operation("receive", name, asked.does, [accepted, refused])
+    if asked.then:
+        operations[name]["x-then"] = [*asked.then]
+
+
+def _tell(name: str, told: Told, messages: Json, operations: Json, schemas: Schemas) -> None:
+    messages[name] = {
+        "name": name,
+        "title": name,
+        "summary": told.when,
+        "payload": schemas.given(server_events()[name]),
+        "examples": [{"name": "usual", "payload": told.example[1]}],
+    }
+    operations[name] = _operation("send", name, told.when)
+
+
+def _operation(action: str, message: str, summary: str, reply: Sequence[str] = ()) -> Json:
+    operation: Json = {
+        "action": action,
+        "channel": {"$ref": "#/channels/root"},
+        "summary": summary,
+        "messages": [{"$ref": f"#/channels/root/messages/{message}"}],
+    }
+    if reply:
+        operation["reply"] = {
+            "channel": {"$ref": "#/channels/root"},
+            "messages": [{"$ref": f"#/channels/root/messages/{name}"} for name in reply],
+        }
+    return operation
+
+
+def _refused(kind: type[TalksyError]) -> Json:
+    error = ERROR if kind is ValidationError else kind().payload()
+    return {"ok": False, "error": error}
+
+
+def _narrowed(schema: Json, where: str, kinds: Sequence[type[TalksyError]]) -> Json:
+    """The shape of a refusal, with the codes that this one may have."""
+    few = {"properties": {"code": {"enum": [kind.code for kind in kinds]}}}
+    return {"allOf": [schema, {"properties": {where: few}}]}
