@@ -121,12 +121,13 @@ async def test_who_stands_still_in_a_lane_gives_it_up(
     database: Database, monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
     """A node that is cut off in the middle of a transaction keeps the others waiting so long."""
-    monkeypatch.setattr("talksy.database.engine.IDLE_MS", 100)
     admissions = []
 
     async def stand_still() -> None:
         async with database.write() as connection:
-            await alone(connection, "ses_1")
+            with monkeypatch.context() as patch:
+                patch.setattr("talksy.database.engine.IDLE_MS", 100)
+                await alone(connection, "ses_1")
             admissions.append(await story.say("m1"))
             await connection.execute(text("SELECT 1"))
 
