@@ -3,6 +3,7 @@
 
 SHELL := /bin/sh
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 JS := tests/e2e/js
 
@@ -25,7 +26,7 @@ dev: $(VENV)/.installed-dev ## The same, started again at each change of the cod
 
 test: $(VENV)/.installed-test $(JS)/node_modules/.installed ## Install what the tests need and run them all, with coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest $(ARGS)
+	$(BIN)/python -m coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

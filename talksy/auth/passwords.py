@@ -57,15 +57,16 @@ class Passwords:
 
     def current(self, hashed: str) -> bool:
         """Whether ``hashed``, such as ``$2b$12$…``, cost as much as a new one would."""
-        return _rounds(hashed.encode()) == self._rounds
+        return _rounds_of(hashed.encode()) == self._rounds
 
     def _compare(self, secret: bytes, against: bytes) -> bool:
-        same = bcrypt.checkpw(secret, against)
-        # A cheaper hash from other days would tell by its time that there is an account. Each round
-        # doubles the work: once what was done, and once every step up, is that of the dummy.
-        for rounds in range(_rounds(against), self._rounds) if not same else ():
+        if bcrypt.checkpw(secret, against):
+            return True
+        # A cheaper hash, from other days, would tell by its time that there is an account. A round
+        # more doubles the work, so all the steps between make up for what it lacks.
+        for rounds in range(_rounds_of(against), self._rounds):
             bcrypt.hashpw(secret, bcrypt.gensalt(rounds))
-        return same
+        return False
 
     def _salt(self) -> bytes:
         return bcrypt.gensalt(self._rounds)
@@ -84,7 +85,7 @@ class Passwords:
         self._places.release()
 
 
-def _rounds(hashed: bytes) -> int:
+def _rounds_of(hashed: bytes) -> int:
     return int(hashed.split(b"$")[2])
 
 

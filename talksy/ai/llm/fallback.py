@@ -131,7 +131,11 @@ class Choice:
                         outcome = "ok"  # whoever leaves now has had it all
                     yield part
             outcome = "ok"
-        except Exception as error:  # noqa: BLE001 - whatever it is, another may answer
+        except (Exception, asyncio.CancelledError) as error:
+            if _stopping():
+                # Also where the model makes something else of it: nobody waits for another.
+                raise asyncio.CancelledError from error
+            # Whatever it is, another may answer: also a cancellation of the model's own doing.
             failure = self._fault(error, begun=begun)
             outcome = failure.cause
             raise failure from None
@@ -140,7 +144,7 @@ class Choice:
             self._settle(entry, outcome, failure)
             self._watcher.called(*self.names, outcome, loop.time() - started)
 
-    def _fault(self, error: Exception, *, begun: bool) -> ProviderFault:
+    def _fault(self, error: BaseException, *, begun: bool) -> ProviderFault:
         """The failure as it is told; what the vendor's own class has not logged is logged here."""
         if isinstance(error, ProviderFault):
             return error
@@ -256,7 +260,7 @@ class Fallback:
             await asyncio.sleep(pause)
 
     def _opening(self, place: int, void: ProviderFault | None) -> Iterator[Part]:
-        """What comes before the answer of a choice; ``void``: what the one before broke off with."""
+        """What comes before an answer; ``void`` is what the one before it broke off with."""
         if void is not None:
             yield StreamReset(_reason(void))
         yield self._answering(place, reset=void is not None)
@@ -285,6 +289,12 @@ class Fallback:
         """Closes them all."""
         for choice in self.choices:
             await choice.model.close()
+
+
+def _stopping() -> bool:
+    """Whether somebody wants this task to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _reason(fault: ProviderFault) -> ResetReason:

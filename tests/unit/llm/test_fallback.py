@@ -27,6 +27,7 @@ from talksy.messages import Prompt, Usage
 from tests.unit.conversation.script import Script, Step
 
 QUICK = Silence(first_token=0.05, gap=0.05)
+PATIENT = Silence()
 COST = Used(Usage(1, 2))
 NEVER = asyncio.Event
 AWAY = ProviderUnavailable(cause="auth")
@@ -64,11 +65,15 @@ def scripted(name: str, *steps: Step) -> Script:
 
 
 def fallback(
-    *scripts: Script, watcher: Unwatched | None = None, reset: bool = True, **more: Any
+    *scripts: Script,
+    watcher: Unwatched | None = None,
+    silence: Silence = QUICK,
+    reset: bool = True,
+    **more: Any,
 ) -> Fallback:
     watcher = watcher or Unwatched()
     choices = [Choice(script, watcher=watcher, **more) for script in scripts]
-    return Fallback(choices, watcher=watcher, silence=QUICK, reset=reset)
+    return Fallback(choices, watcher=watcher, silence=silence, reset=reset)
 
 
 async def told(model: Fallback) -> tuple[list[Part], ProviderFault | None]:
@@ -98,7 +103,10 @@ async def test_the_first_choice_answers() -> None:
     assert (model.provider, model.model) == ("script", "a")
 
 
-@pytest.mark.parametrize("steps", [[AWAY], [NEVER()], [ValueError("a bug of a plug-in")]])
+@pytest.mark.parametrize(
+    "steps",
+    [[AWAY], [NEVER()], [ValueError("a bug of a plug-in")], [asyncio.CancelledError("another")]],
+)
 async def test_a_failure_before_the_first_text_is_not_seen(steps: Sequence[Step]) -> None:
     model = fallback(scripted("a", *steps), scripted("b", "y"))
     assert await told(model) == ([answering("b", degraded=True), Delta("y")], None)
@@ -152,6 +160,17 @@ async def test_what_a_tool_was_called_for_is_not_begun_again() -> None:
     call = ToolCall("call_1", "fly", {})
     _, fault = await told(fallback(scripted("a", call, AWAY), second))
     assert (fault, second.asked) == (AWAY, [])
+
+
+async def test_who_stops_waiting_is_not_given_another_when_the_model_takes_it_badly() -> None:
+    first = Script(NEVER(), farewell=ValueError("a bug of a plug-in"))
+    second = scripted("b", NEVER())
+    turn = asyncio.create_task(told(fallback(first, second, silence=PATIENT)))
+    await first.idle.wait()
+    turn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+    assert second.asked == []
 
 
 async def test_a_passing_failure_is_tried_once_more_and_others_are_not() -> None:
