@@ -75,14 +75,9 @@ class Turn:
         self._stopped: tuple[Reason, Mapping[str, Any] | None] | None = None
 
     @property
-    def provider(self) -> str:
+    def answering(self) -> Answering:
         """Who answers; the first choice until somebody does."""
-        return self._answering.provider
-
-    @property
-    def model(self) -> str:
-        """With which model."""
-        return self._answering.model
+        return self._answering
 
     def stop(self, reason: Reason, error: Mapping[str, Any] | None = None) -> None:
         """Ends the turn with ``reason`` at its next step; the first call counts."""
@@ -137,18 +132,24 @@ class Turn:
                 assert_never(part)
 
     def _ending(self, reason: Reason, error: Mapping[str, Any] | None = None) -> Ending:
+        answering = self._answering
         return Ending(
             reason,
             "".join(self._said),
-            provider=self.provider,
-            model=self.model,
+            provider=answering.provider,
+            model=answering.model,
             usage=self._usage,
             error=error,
-            degraded=self._answering.degraded,
+            degraded=answering.degraded,
         )
 
     def _ours(self, error: Exception) -> Mapping[str, Any]:
         """A fault of ours: the client gets a number, the log the exception under it."""
         told = InternalError(new_id("req"))
-        log.error("turn_failed", request_id=told.request_id, provider=self.provider, exc_info=error)
+        log.error(
+            "turn_failed",
+            request_id=told.request_id,
+            provider=self._answering.provider,
+            exc_info=error,
+        )
         return told.payload()

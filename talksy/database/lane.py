@@ -76,6 +76,7 @@ class Checkpoint:
     chunks: int
     provider: str | None = None
     model: str | None = None
+    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +286,7 @@ class Lane:
                         provider=row.provider,
                         # Until it is chosen, what was asked for stays.
                         model=func.coalesce(row.model, turns.c.model),
+                        degraded=row.degraded,
                     )
                 )
 

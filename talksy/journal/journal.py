@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from talksy.conversation import Turn
-from talksy.database.lane import Checkpoint, Finished, Lane
+from talksy.database.lane import Finished, Lane
 from talksy.database.rows import TurnRow
 from talksy.errors import InternalError, TalksyError, TurnNotFound
 from talksy.events import Ending, Reason
@@ -116,7 +116,8 @@ class Journal:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
+        error = None if task.cancelled() else task.exception()
+        if error is not None or (task.cancelled() and not self._closing):
             log.critical("turn_lost", task=task.get_name(), exc_info=error)
 
     async def stop(self, turn_id: str, reason: Reason) -> Ending | None:
@@ -277,8 +278,13 @@ class Journal:
 
     async def _recover(self) -> None:
         for row in await self._lane.orphans():
-            ending = replace(
-                Ending("interrupted", row.text, row.chunks, row.provider, row.model),
+            ending = Ending(
+                "interrupted",
+                row.text,
+                row.chunks,
+                row.provider,
+                row.model,
+                degraded=row.degraded,
                 ended_at=self._clock(),
             )
             await self._lane.finish(row, ending, events=row.events, advance=False)
@@ -304,12 +310,8 @@ class Journal:
         due = [run for run in self._runs.values() if run.progress > run.stored]
         if not due:
             return
-        rows = [
-            Checkpoint(run.row, run.text, len(run.mirror.events), run.chunks, *run.source)
-            for run in due
-        ]
         reached = [run.progress for run in due]
-        await self._lane.checkpoint(rows)
+        await self._lane.checkpoint([run.checkpoint() for run in due])
         for run, progress in zip(due, reached, strict=True):
             run.stored = progress
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from talksy.conversation import Turn
+from talksy.database.lane import Checkpoint
 from talksy.database.rows import TurnRow
 from talksy.errors import PayloadTooLarge, ProviderTimeout
 from talksy.events import Chunk, Delta, Ending, Reason, StreamReset
@@ -51,10 +52,18 @@ class Run:
         self._turn: Turn | None = None
         self._stopped: tuple[Reason, Mapping[str, Any] | None] | None = None
 
-    @property
-    def source(self) -> tuple[str | None, str | None]:
-        """The provider and the model that answer, once they are chosen."""
-        return (self._turn.provider, self._turn.model) if self._turn else (None, None)
+    def checkpoint(self) -> Checkpoint:
+        """How far it has come."""
+        answering = self._turn.answering if self._turn else None
+        return Checkpoint(
+            turn=self.row,
+            text=self.text,
+            events=len(self.mirror.events),
+            chunks=self.chunks,
+            provider=answering.provider if answering else None,
+            model=answering.model if answering else None,
+            degraded=answering.degraded if answering else False,
+        )
 
     @property
     def seconds(self) -> float:

@@ -40,7 +40,7 @@ _CAUSES: Mapping[int, Cause] = {
     400: "invalid",
     401: "auth",
     402: "auth",
-    403: "auth",
+    403: "invalid",  # so some refuse what was said, and that is no reason to rest from them
     404: "not_found",
     413: "invalid",
     422: "invalid",
@@ -53,7 +53,7 @@ _HINTS: Mapping[int, str] = {
     400: "the request was refused: is the conversation too long for this model?",
     401: "check {key}",
     402: "the account has no credit left",
-    403: "the key may not use this model",
+    403: "the key may not use this model, or what was said is refused",
     404: "check {model} and {url}: there is no such model, or the API is not at that address",
     413: "the request was refused: is the conversation too long for this model?",
     422: "the request was refused: is the conversation too long for this model?",

@@ -41,6 +41,8 @@ ATTEMPTS = 2
 RETRY_PAUSE = 0.5
 """Seconds; the pause is any time up to it, so that those who failed together do not come again
 together ("full jitter": AWS Architecture Blog, "Exponential Backoff And Jitter")."""
+TURN_SECONDS = 1.0
+"""So long a call waits for its turn where another provider stands behind."""
 MOST_CLOSED = 600.0
 """Seconds that a vendor is left alone at most, whatever it asks for."""
 
@@ -99,13 +101,17 @@ class Choice:
         tools: Sequence[ToolSpec],
         entry: Pass,
         *,
+        turn: float,
         first_token: float,
         gap: float,
     ) -> AsyncGenerator[Part]:
-        """One call: ``Delta* ToolCall* Used?``. Raises ``ProviderFault`` and nothing else."""
+        """One call: ``Delta* ToolCall* Used?``. Raises ``ProviderFault`` and nothing else.
+
+        It may wait ``turn`` seconds for its turn.
+        """
         loop = asyncio.get_running_loop()
         try:
-            await self.pace.wait(first_token)
+            await self.pace.wait(turn)
         except BaseException:
             entry.left()
             raise
@@ -244,7 +250,14 @@ class Fallback:
             entry = choice.enter(wait=last)
             try:
                 async with aclosing(
-                    choice.stream(messages, tools, entry, first_token=left, gap=silence.gap)
+                    choice.stream(
+                        messages,
+                        tools,
+                        entry,
+                        turn=left if last else min(left, TURN_SECONDS),
+                        first_token=left,
+                        gap=silence.gap,
+                    )
                 ) as parts:
                     async for part in parts:
                         begun = True

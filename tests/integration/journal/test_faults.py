@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from talksy.ai.llm import Answering
 from talksy.database import Database
 from talksy.database.lane import Checkpoint, Draft
 from talksy.events import Ending
@@ -34,7 +35,8 @@ async def died(database: Database, file: Path) -> tuple[str, str]:
         for said in ("m1", "m2")
     ]
     assert running.started is not None
-    await dead.lane.checkpoint([Checkpoint(running.started, "hel", 2, 1, "script", "script-1")])
+    reached = Checkpoint(running.started, "hel", 2, 1, "script", "script-1", degraded=True)
+    await dead.lane.checkpoint([reached])
     return running.turn_id, waiting.turn_id
 
 
@@ -45,7 +47,9 @@ async def test_what_a_dead_process_left_running_ends_with_what_was_stored(
     async with serving(node(database, file)) as rig:
         reader = await rig.journal.read("ses_1", running, 1, lambda: None)
         assert reader is not None
-        ending = Ending("interrupted", "hel", 1, "script", "script-1", ended_at=NOW + 1)
+        ending = Ending(
+            "interrupted", "hel", 1, "script", "script-1", degraded=True, ended_at=NOW + 1
+        )
         assert reader.take() == (2, ending)
         assert rig.row(running, "status, text, events") == ("interrupted", "hel", 2)
 
@@ -70,6 +74,13 @@ async def test_the_text_of_a_running_turn_is_stored_from_time_to_time(rig: Rig) 
     await until(lambda: rig.row(admission.turn_id, read) == ("running", "hel", 2, 1))
     go_on.set()
     await until(lambda: rig.row(admission.turn_id, read) == ("running", "hello", 3, 2))
+
+
+async def test_who_stands_in_for_another_is_stored_with_the_text(rig: Rig) -> None:
+    stands_in = Answering("other", "other-1", degraded=True)
+    admission = await rig.say("m1", stands_in, "hel", asyncio.Event())
+    read = "text, provider, model, degraded"
+    await until(lambda: rig.row(admission.turn_id, read) == ("hel", "other", "other-1", 1))
 
 
 async def test_a_plain_turn_is_stored_from_time_to_time_too(rig: Rig) -> None:

@@ -80,7 +80,7 @@ async def test_a_silence_is_a_timeout(habit: str, groq_model: GroqModel) -> None
     ("habit", "cause", "hint"),
     [
         ("wrong-key", "auth", "check GROQ_API_KEY"),
-        ("forbidden", "auth", "may not use"),
+        ("forbidden", "invalid", "may not use"),
         ("no-model", "not_found", "GROQ_MODEL"),
         ("retired-model", "not_found", "GROQ_MODEL"),
         ("too-long", "invalid", "too long"),

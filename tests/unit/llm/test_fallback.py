@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -240,7 +241,10 @@ async def test_a_makeshift_answers_degraded_even_as_the_first() -> None:
     assert parts[0] == answering("mock", degraded=True)
 
 
-async def test_who_waits_for_a_vendors_pace_moves_on_when_it_takes_too_long() -> None:
+@pytest.mark.parametrize("first_token", [QUICK.first_token, 1_000.0])
+async def test_who_waits_for_a_vendors_pace_moves_on_where_another_can_answer(
+    first_token: float,
+) -> None:
     first = scripted("a", "x")
     model = Fallback(
         [
@@ -248,7 +252,7 @@ async def test_who_waits_for_a_vendors_pace_moves_on_when_it_takes_too_long() ->
             Choice(scripted("b", "y"), watcher=Unwatched()),
         ],
         watcher=Unwatched(),
-        silence=QUICK,
+        silence=replace(QUICK, first_token=first_token),
     )
     assert (await told(model))[0][0] == answering("a", degraded=False)
     assert (await told(model))[0][0] == answering("b", degraded=True)
