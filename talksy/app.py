@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,21 +65,13 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         metrics = Metrics()
-        tracing = await stack.enter_async_context(
+        enter = stack.enter_async_context
+        tracing = await enter(
             open_tracing(__version__, on=settings.otel_exporter_otlp_endpoint is not None)
         )
-        database = await stack.enter_async_context(
-            Database.open(
-                settings.database_url,
-                upgrade=settings.database_migrate,
-                exclusive=True,
-                pool_size=settings.database_pool_size,
-                metrics=metrics,
-            )
-        )
-        watcher = tracing.watch(metrics.providers)
-        models = await stack.enter_async_context(opened_models(settings, watcher))
-        auth = await stack.enter_async_context(opened_auth(settings, database))
+        database = await enter(opened_database(settings, metrics))
+        models = await enter(opened_models(settings, tracing.watch(metrics.providers)))
+        auth = await enter(opened_auth(settings, database))
         limiter = Limiter(MemoryWindows())
         lane = Lane(database, owner=new_id("node"))
         sessions = Sessions(SessionRows(database), life(settings), now)
@@ -100,32 +92,17 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             caps=caps(settings),
             metrics=metrics,
         )
-        await stack.enter_async_context(swept(auth))
-        await stack.enter_async_context(gateway.open())
-        app = web.Application()
-        setup_rest(
-            app,
-            auth=auth,
+        await enter(swept(auth))
+        await enter(gateway.open())
+        health = NodeHealth(
+            gateway=gateway,
+            database=database,
+            journal=journal,
             limiter=limiter,
-            health=NodeHealth(
-                gateway=gateway,
-                database=database,
-                journal=journal,
-                limiter=limiter,
-                models=models.choices,
-            ),
-            origins=settings.cors_origin,
-            trusted_proxies=settings.trusted_proxies,
-            max_body=settings.max_body_bytes,
-            version=__version__,
-            register_per_minute=settings.auth_register_per_minute,
-            login_per_minute=settings.auth_login_per_minute,
-            login_failures=settings.auth_login_failures,
-            metrics=metrics,
-            metrics_token=_shown(settings.metrics_token) or None,
-            tls=settings.tls_cert is not None,
+            models=models.choices,
         )
-        setup_contracts(app, version=__version__)
+        app = web.Application()
+        add_rest(app, settings, auth=auth, limiter=limiter, health=health, metrics=metrics)
         sockets = Server(
             gateway,
             origins=settings.cors_origin,
@@ -140,8 +117,48 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         add_readings(
             metrics, auth=auth, limiter=limiter, journal=journal, gateway=gateway, sockets=sockets
         )
-        await stack.enter_async_context(metrics.watching())
+        await enter(metrics.watching())
         yield Node(app, gateway, sockets)
+
+
+def add_rest(
+    app: web.Application,
+    settings: Settings,
+    *,
+    auth: Auth,
+    limiter: Limiter,
+    health: NodeHealth,
+    metrics: Metrics,
+) -> None:
+    """The REST routes, the contracts among them."""
+    setup_rest(
+        app,
+        auth=auth,
+        limiter=limiter,
+        health=health,
+        origins=settings.cors_origin,
+        trusted_proxies=settings.trusted_proxies,
+        max_body=settings.max_body_bytes,
+        version=__version__,
+        register_per_minute=settings.auth_register_per_minute,
+        login_per_minute=settings.auth_login_per_minute,
+        login_failures=settings.auth_login_failures,
+        metrics=metrics,
+        metrics_token=_shown(settings.metrics_token) or None,
+        tls=settings.tls_cert is not None,
+    )
+    setup_contracts(app, version=__version__)
+
+
+def opened_database(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[Database]:
+    """The durable truth, for the one server that may write it."""
+    return Database.open(
+        settings.database_url,
+        upgrade=settings.database_migrate,
+        exclusive=True,
+        pool_size=settings.database_pool_size,
+        metrics=metrics,
+    )
 
 
 @asynccontextmanager
