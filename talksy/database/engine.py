@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from functools import wraps
 from time import perf_counter
 from typing import Any, ParamSpec, Self, TypeVar
@@ -126,19 +126,16 @@ class Database:
         """A connection that is hung up on where its transaction takes too long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SECONDS
-        with self._told():
+        # Around the connection and not inside it: what ends the transaction is sent when it is
+        # given back, and may be swallowed as well.
+        with self._told(), ExitStack() as clocks:
             async with self._engine.connect() as connection:
-                if self._lock is not None:
-                    yield connection
-                    return
-                line = (await connection.get_raw_connection()).driver_connection
-                # Hung up on, and not cancelled: a cancelled statement asks the server to stop it,
-                # and waits for its word.
-                clock = loop.call_at(deadline, line.terminate)  # type: ignore[union-attr]
-                try:
-                    yield connection
-                finally:
-                    clock.cancel()
+                if self._lock is None:
+                    line: Any = (await connection.get_raw_connection()).driver_connection
+                    # Hung up on, and not cancelled: a cancelled statement asks the server to stop
+                    # it, and waits for its word.
+                    clocks.callback(loop.call_at(deadline, line.terminate).cancel)
+                yield connection
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

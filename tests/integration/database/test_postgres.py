@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,6 +156,19 @@ async def test_a_line_that_swallows_everything_is_given_up_in_time(
     with proxy.black_hole():
         for _ in range(3):
             assert await refused(far.database) < 3 * hasty
+    assert (await far.say("m1")).started
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+async def test_a_line_that_swallows_the_end_of_a_transaction_is_given_up_in_time(
+    kind: str, far: Story, proxy: Proxy, hasty: float
+) -> None:
+    database, began = far.database, time.monotonic()
+    with ExitStack() as hole, suppress(Overloaded):
+        async with database.read() if kind == "read" else database.write() as connection:
+            await connection.execute(text("SELECT 1"))
+            hole.enter_context(proxy.black_hole())
+    assert time.monotonic() - began < 3 * hasty
     assert (await far.say("m1")).started
 
 
