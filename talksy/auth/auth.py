@@ -18,6 +18,7 @@ from talksy.database.accounts import Account, Accounts, Family, RefreshToken
 from talksy.errors import (
     InvalidCredentials,
     NotFound,
+    RateLimited,
     TalksyError,
     Unauthenticated,
     ValidationError,
@@ -25,6 +26,10 @@ from talksy.errors import (
 from talksy.ids import new_id
 
 log = structlog.get_logger(__name__)
+
+MOST_STEPS = 100
+"""So many tokens may have come after one that is presented again; each is a look at the database.
+Two tabs are a few apart."""
 
 
 class Auth:
@@ -119,7 +124,8 @@ class Auth:
 
         Within the grace a second use is given the same successor, or what that was replaced by
         since: a token that can be used. Raises ``Unauthenticated`` for a token that is unknown,
-        has run out or was revoked, and for a replay, which revokes the family.
+        has run out or was revoked, and for a replay, which revokes the family; ``RateLimited``
+        where too many came after it.
         """
         if not refresh.well_formed(refresh_token):
             raise Unauthenticated("This is not a refresh token: log in again.")
@@ -140,8 +146,10 @@ class Auth:
             log.warning("refresh_token_replayed", family_id=rotation.family_id)
             self._revoked(rotation.family_id)
             raise Unauthenticated("The refresh token was used before: log in again.")
-        sealed, spent = rotation.sealed, refresh_token
+        sealed, spent, steps = rotation.sealed, refresh_token, 0
         while sealed is not None:
+            if (steps := steps + 1) > MOST_STEPS:
+                raise RateLimited("This login is renewed too often.", retry_after=1)
             token = refresh.unseal(sealed, spent)
             # Another tab may have gone on from there: what it spent must not be handed out.
             sealed, spent = await self._accounts.successor(refresh.digest(token)), token

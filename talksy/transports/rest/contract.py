@@ -106,7 +106,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
         "again. Later it is taken for stolen: its family is revoked, and no other.",
         {200: Answer("The next pair of the family.", TOKENS)},
         takes=RefreshBody(refresh_token=REFRESH),
-        refusals=[*_BODY, Unauthenticated, TokenExpired, *_DATABASE],
+        refusals=[*_BODY, Unauthenticated, TokenExpired, RateLimited, *_DATABASE],
     ),
     ("POST", "/auth/logout"): Route(
         "Accounts",

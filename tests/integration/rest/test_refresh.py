@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from talksy.auth.auth import MOST_STEPS
 from talksy.database import Database
 from talksy.database.accounts import Account, Accounts
 from talksy.errors import Unauthenticated
@@ -50,6 +51,17 @@ async def test_who_comes_late_within_the_grace_is_given_what_the_others_have_com
     rig.clock.now += 10_000
     assert (await rig.refresh(third)).status == 200
     assert rig.revoked == []
+
+
+async def test_who_is_too_far_behind_is_refused_and_ends_nothing(rig: Rig) -> None:
+    """Each token that came after is a look at the database: a chain of thousands is an attack."""
+    tokens = [(await rig.register())["refreshToken"]]
+    for _ in range(MOST_STEPS + 1):
+        tokens.append((await (await rig.refresh(tokens[-1])).json())["refreshToken"])
+    assert (await rig.refresh(tokens[1])).status == 200
+    answer = await rig.refresh(tokens[0])
+    assert (answer.status, (await answer.json())["code"]) == (429, "RATE_LIMITED")
+    assert (await rig.refresh(tokens[-1])).status == 200
 
 
 async def test_a_use_after_the_grace_ends_that_login_and_no_other(rig: Rig) -> None:
