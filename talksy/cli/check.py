@@ -172,9 +172,8 @@ async def _database(settings: Settings) -> AsyncGenerator[Finding]:
         yield Finding("database", "fail", str(error))
     except TalksyError as error:
         yield Finding("database", "fail", f"{kind} does not serve: {error.message}")
-    except Exception as error:  # noqa: BLE001 - a file that is no database, say
-        reason = str(getattr(error, "orig", error)).partition("\n")[0]
-        yield Finding("database", "fail", f"{kind} cannot be opened: {reason}")
+    except OSError as error:
+        yield Finding("database", "fail", f"{kind} cannot be opened: {error.strerror}")
 
 
 async def _models(settings: Settings) -> AsyncGenerator[Finding]:

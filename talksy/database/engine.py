@@ -70,7 +70,11 @@ class Database:
         if url.startswith("sqlite"):
             file = sqlite_url(url)
             with only_server(file) if exclusive else nullcontext():
-                await asyncio.to_thread(migrate_file, file, upgrade=upgrade)
+                try:
+                    await asyncio.to_thread(migrate_file, file, upgrade=upgrade)
+                except DBAPIError as error:
+                    fault = f"cannot open the database {file.database}: {error.orig}"
+                    raise Unreachable(fault) from error
                 async with _disposed(sqlite_engine(file, line_seconds=TURN_SECONDS)) as engine:
                     yield cls(engine, metrics)
         else:

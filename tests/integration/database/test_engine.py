@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from talksy.database import Database, InUse
+from talksy.database import Database, InUse, Unreachable
 from talksy.database.sqlite import only_server, sqlite_url
 from talksy.errors import Overloaded, TalksyError
 from talksy.events import Ending
@@ -192,3 +192,14 @@ async def test_what_a_vendor_may_write_fails_no_ending(story: Story) -> None:
     assert row is not None
     assert (row.text, row.error) == ("a\ufffdb\ufffdc", ending.error)
     assert (len(row.provider or ""), len(row.model or "")) == (64, 128)
+
+
+async def test_a_file_that_is_no_database_is_named_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no database, and long enough to be looked at " * 100)
+    with pytest.raises(Unreachable, match=r"cannot open .*notes\.txt: file is not a database"):
+        async with Database.open(f"sqlite:///{path}"):
+            pass
+    with pytest.raises(Unreachable, match="unable to open database file"):
+        async with Database.open(f"sqlite:///{tmp_path}"):
+            pass
