@@ -13,7 +13,7 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python; d
 	echo $$each; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-unit test-integration test-e2e lint types fmt bench fuzz clean
+.PHONY: help run dev test coverage test-unit test-integration test-e2e lint types fmt bench fuzz clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,9 +24,12 @@ run: $(VENV)/.installed ## Install what is needed and start the server on http:/
 dev: $(VENV)/.installed-dev ## The same, started again at each change of the code
 	@exec $(BIN)/watchfiles --filter python --sigint-timeout 15 '$(BIN)/talksy serve' talksy
 
-test: $(VENV)/.installed-test $(JS)/node_modules/.installed ## Install what the tests need and run them all, with coverage
+test: $(VENV)/.installed-test $(JS)/node_modules/.installed ## Install what the tests need and run them all
+	$(BIN)/python -m $(MEASURED) pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+
+coverage: ## The same, and tell which lines they have not been to
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+	@$(MAKE) test MEASURED='coverage run -m'
 	@$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
