@@ -13,7 +13,7 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python; d
 	echo $$each; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test coverage test-unit test-integration test-e2e lint types fmt bench fuzz clean
+.PHONY: help run dev test coverage test-unit test-integration test-e2e lint types fmt bench fuzz faults fleet clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ bench: $(VENV)/.installed ## Time the hot paths
 
 fuzz: $(VENV)/.installed-test ## Send nonsense to a running server: make fuzz ARGS="--payloads 100000"
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+faults: $(VENV)/.installed-test ## Break a fleet of nodes in every way: make faults ARGS="--only killed --runs 3"
+	$(BIN)/python -m tests.faults $(ARGS)
+
+fleet: $(VENV)/.installed-test $(JS)/node_modules/.installed ## Run three nodes behind nginx; restart them under load: make fleet ARGS=--test
+	@$(BIN)/python -m tests.fleet $(ARGS)
 
 clean: ## Remove what was installed and built; data stays
 	rm -rf $(VENV) $(JS)/node_modules build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache

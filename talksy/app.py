@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from socket import gethostname
 from typing import Any
 
 import structlog
@@ -15,13 +16,15 @@ from talksy import __version__
 from talksy.ai.llm import Models, Plan, Silence, Watcher
 from talksy.auth import AccessTokens, Auth, KnownLogins, Passwords, TokenCache, UserCache
 from talksy.config import Settings, SettingsError
-from talksy.database import Database
+from talksy.database import Database, inspect
 from talksy.database.accounts import Accounts
 from talksy.database.history import History
 from talksy.database.lane import Lane
+from talksy.database.leases import Leases
 from talksy.database.logins import Logins
+from talksy.database.machine import only_machine
 from talksy.database.sessions import SessionRows
-from talksy.gateway import Caps, Gateway, Rules
+from talksy.gateway import Caps, Gateway, News, Rules
 from talksy.health import NodeHealth
 from talksy.ids import new_id
 from talksy.journal import Bounds, Journal
@@ -29,11 +32,13 @@ from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.readings import add_readings
 from talksy.sessions import Life, Sessions
-from talksy.state import MemoryWindows
+from talksy.state import Away, MemoryWindows
+from talksy.state.redis import RedisState
 from talksy.tracing import open_tracing
 from talksy.transports.contracts import setup_contracts
+from talksy.transports.handover import Handover
 from talksy.transports.rest import setup_rest
-from talksy.transports.socketio import Limits, Server
+from talksy.transports.socketio import Limits, Rooms, Server
 
 log = structlog.get_logger(__name__)
 
@@ -60,8 +65,10 @@ class Node:
 
 
 @asynccontextmanager
-async def open_node(settings: Settings) -> AsyncIterator[Node]:
-    """Everything a server needs, closed in reverse. Raises ``SchemaError`` and ``ValueError``."""
+async def open_node(settings: Settings, handover: Handover | None = None) -> AsyncIterator[Node]:
+    """Everything a server needs, closed in reverse. Raises what ``opened_database`` and the models
+    do, and ``ValueError``. ``handover`` is for one of several workers: the way to the others.
+    """
     async with AsyncExitStack() as stack:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         metrics = Metrics()
@@ -72,11 +79,26 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         database = await enter(opened_database(settings, metrics))
         models = await enter(opened_models(settings, tracing.watch(metrics.providers)))
         auth = await enter(opened_auth(settings, database))
-        limiter = Limiter(MemoryWindows())
-        lane = Lane(database, owner=new_id("node"))
-        sessions = Sessions(SessionRows(database), life(settings), now)
+        node = new_id("node")
+        # What asks for the number of nodes is opened after what counts them.
+        state = await enter(opened_state(settings, node, lambda: journal.stats().nodes))
+        limiter = Limiter(state.windows if state else MemoryWindows())
+        lane = Lane(database, owner=node)
+        sessions = Sessions(SessionRows(database, node=lane.owner), life(settings), now)
+        leases = (
+            Leases(database, owner=node, host=gethostname(), ms=settings.node_lease_ms)
+            if settings.shares_database
+            else None
+        )
         journal = Journal(
-            lane, clock=now, bounds=bounds(settings), metrics=metrics, tracing=tracing
+            lane,
+            clock=now,
+            bounds=bounds(settings),
+            metrics=metrics,
+            tracing=tracing,
+            leases=leases,
+            log=state.log if state and leases else None,
+            bus=state.bus if state and leases else None,
         )
         gateway = Gateway(
             auth=auth,
@@ -91,6 +113,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             rules=rules(settings),
             caps=caps(settings),
             metrics=metrics,
+            news=News(state.bus if state and leases else None, node=node),
         )
         await enter(swept(auth))
         await enter(gateway.open())
@@ -100,22 +123,43 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             journal=journal,
             limiter=limiter,
             models=models.choices,
+            state=state,
         )
         app = web.Application()
-        add_rest(app, settings, auth=auth, limiter=limiter, health=health, metrics=metrics)
+        add_rest(
+            app,
+            settings,
+            auth=auth,
+            limiter=limiter,
+            health=health,
+            metrics=metrics,
+            handover=handover,
+        )
+        rooms = Rooms(state.outside) if state else None
         sockets = Server(
             gateway,
             origins=settings.cors_origin,
             trusted_proxies=settings.trusted_proxies,
             limits=limits(settings),
             metrics=metrics,
+            name=handover.name(settings.node_name) if handover else settings.node_name,
+            handover=handover,
+            rooms=rooms,
         )
+        if rooms is not None:
+            await enter(rooms.open())
         sockets.attach(app)
         for choice in models.choices:
             metrics.providers.know(choice.model.provider, choice.model.model)
         metrics.runs(__version__, settings.database_url.partition(":")[0])
         add_readings(
-            metrics, auth=auth, limiter=limiter, journal=journal, gateway=gateway, sockets=sockets
+            metrics,
+            auth=auth,
+            limiter=limiter,
+            journal=journal,
+            gateway=gateway,
+            sockets=sockets,
+            state=state,
         )
         await enter(metrics.watching())
         yield Node(app, gateway, sockets)
@@ -129,6 +173,7 @@ def add_rest(
     limiter: Limiter,
     health: NodeHealth,
     metrics: Metrics,
+    handover: Handover | None = None,
 ) -> None:
     """The REST routes, the contracts among them."""
     setup_rest(
@@ -144,21 +189,60 @@ def add_rest(
         login_per_minute=settings.auth_login_per_minute,
         login_failures=settings.auth_login_failures,
         metrics=metrics,
+        handover=handover,
         metrics_token=_shown(settings.metrics_token) or None,
         tls=settings.tls_cert is not None,
     )
     setup_contracts(app, version=__version__)
 
 
-def opened_database(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[Database]:
-    """The durable truth, for the one server that may write it."""
-    return Database.open(
-        settings.database_url,
-        upgrade=settings.database_migrate,
-        exclusive=True,
-        pool_size=settings.database_pool_size,
-        metrics=metrics,
-    )
+@asynccontextmanager
+async def opened_database(settings: Settings, metrics: Metrics) -> AsyncIterator[Database]:
+    """The durable truth, for those who may write it. Raises ``Unfit`` where nobody may."""
+    async with AsyncExitStack() as stack:
+        opened = Database.open(
+            settings.database_url,
+            upgrade=settings.database_migrate,
+            exclusive=True,
+            pool_size=settings.database_pool_size,
+            metrics=metrics,
+        )
+        database = await stack.enter_async_context(opened)
+        standing = await inspect(database)
+        standing.must_serve()
+        if standing.clock_off:
+            log.warning("clock_off", database_ahead_ms=standing.ahead_ms, hint="use NTP on both")
+        if not settings.shares_database:
+            alone = only_machine(database, host=gethostname(), ms=settings.node_lease_ms)
+            await stack.enter_async_context(alone)
+        yield database
+
+
+@asynccontextmanager
+async def opened_state(
+    settings: Settings, node: str, nodes: Callable[[], int]
+) -> AsyncIterator[RedisState | None]:
+    """What the nodes share in Redis; None for a node without it.
+
+    In production Redis must serve at the start: raises ``Away`` where it does not.
+    """
+    if settings.redis_url is None:
+        yield None
+        return
+    async with RedisState.open(settings.redis_url, node=node, nodes=nodes) as state:
+        try:
+            standing = await state.inspect()
+        except Away as error:
+            if settings.talksy_env == "production":
+                raise
+            if state.stats().away_seconds is None:  # else it has been said
+                log.warning("redis_unfit", reason=str(error))
+        else:
+            if standing.clock_off:
+                log.warning("clock_off", redis_ahead_ms=standing.ahead_ms, hint="use NTP on both")
+            if standing.evicts:
+                log.warning("redis_evicts", policy=standing.policy, hint="set it to noeviction")
+        yield state
 
 
 @asynccontextmanager

@@ -66,6 +66,8 @@ class Ending:
     """The answer came from a fallback."""
     ended_at: int = 0
     """Milliseconds since the epoch."""
+    next_turn_id: str | None = None
+    """The turn in which the same message is tried again, where nothing had been said yet."""
 
 
 Event = Started | Chunk | StreamReset

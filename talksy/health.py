@@ -11,10 +11,12 @@ from typing import Any
 import structlog
 
 from talksy.ai.llm import Choice, LanguageModel
-from talksy.database import Database
+from talksy.database import CLOCK_MS, Database
 from talksy.gateway import Gateway
 from talksy.journal import Journal
 from talksy.ratelimit import Limiter
+from talksy.state.redis import RedisState
+from talksy.transports.rest.health import State
 
 log = structlog.get_logger(__name__)
 
@@ -35,21 +37,27 @@ class NodeHealth:
         journal: Journal,
         limiter: Limiter,
         models: Sequence[Choice],
+        state: RedisState | None = None,
     ) -> None:
         self._gateway = gateway
         self._database = database
         self._journal = journal
         self._limiter = limiter
         self._models = models
+        self._state = state
         self._pinged: tuple[float, list[float | None]] | None = None
 
     def live(self) -> bool:
         """The loop turns, or nobody would be asked."""
         return True
 
-    async def ready(self) -> bool:
-        """Whether new clients can be served."""
-        return not self._gateway.draining and (await self._ask_database())["state"] == "ok"
+    async def ready(self) -> State:
+        """Whether new clients can be served. Without Redis they can: each node says so, and if all
+        were taken out for it nobody would be served.
+        """
+        if self._gateway.draining or (await self._ask_database())["state"] == "down":
+            return "down"
+        return "degraded" if self._redis()["state"] == "degraded" else "ok"
 
     def connections(self) -> int:
         """Open sockets of this node."""
@@ -57,13 +65,15 @@ class NodeHealth:
 
     async def detailed(self) -> Mapping[str, Mapping[str, Any]]:
         """Each component's ``{state, latencyMs?, …}``."""
+        redis = self._redis()
         return {
             "memory": {"state": "ok", "peakBytes": _peak()},
-            "database": await self._ask_database(),
+            "database": {**await self._ask_database(), "nodes": self._journal.stats().nodes},
             "storage": {
-                "state": "degraded" if self._journal.full else "ok",
-                "kind": "memory",
+                "state": "degraded" if self._journal.full else redis["state"],
+                "kind": "memory" if self._state is None else "redis",
                 "limits": {name: asdict(count) for name, count in self._limiter.stats().items()},
+                "redis": redis,
             },
             "sessions": {
                 "state": "degraded" if self._gateway.draining else "ok",
@@ -78,11 +88,34 @@ class NodeHealth:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._database.ping()
+                ahead_ms = await self._database.ping()
         except Exception as error:  # noqa: BLE001 - whatever it says, it does not serve
             log.warning("database_down", error=type(error).__name__)
             return {"state": "down"}
-        return {"state": "ok", "latencyMs": _ms(started)}
+        return {
+            "state": "degraded" if abs(ahead_ms) > CLOCK_MS else "ok",
+            "latencyMs": _ms(started),
+            "clockAheadMs": ahead_ms,
+        }
+
+    def _redis(self) -> dict[str, Any]:
+        """How it stands, as the node knows anyway: whoever looks waits for nobody."""
+        if self._state is None:
+            return {"state": "ok", "configured": False}
+        stats = self._state.stats()
+        away = stats.away_seconds is not None
+        said: dict[str, Any] = {
+            "state": "degraded" if away or not stats.hears else "ok",
+            "configured": True,
+            "limitsLocal": away,
+            "hears": stats.hears,
+            "deafened": stats.deaf,
+        }
+        if stats.away_seconds is not None:
+            said["awaySeconds"] = round(stats.away_seconds, 1)
+        elif stats.latency is not None:
+            said["latencyMs"] = round(stats.latency * 1000, 2)
+        return said
 
     async def _ask_providers(self) -> dict[str, Any]:
         """How the models stand, the usual one first: without it answers are degraded.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.postgres import postgres_of
+from tests.redis import redis_of
 
 DEFAULTS: Mapping[str, object] = {
     "HOST": "127.0.0.1",
@@ -108,9 +109,10 @@ class Server:
 
 @asynccontextmanager
 async def running_server(
-    *, accept: Callable[[Line], bool] = lambda _line: False, **settings: object
+    *arguments: str, accept: Callable[[Line], bool] = lambda _line: False, **settings: object
 ) -> AsyncIterator[Server]:
-    """A server with ``settings``, which stand for environment variables; ready when entered.
+    """A server with ``settings``, which stand for environment variables, and ``arguments`` of the
+    command line; ready when entered.
 
     On leaving it is told to stop, if it has not ended yet: then it must end with 0. Log lines at
     level error fail the test unless ``accept`` says yes to them. Its data folder is temporary
@@ -125,9 +127,13 @@ async def running_server(
         chosen = {**DEFAULTS, "DATA_DIR": folder, **settings}
         if os.environ.get("TALKSY_TEST_E2E_DATABASE") == "postgres":
             chosen.setdefault("DATABASE_URL", await postgres_of(Path(str(chosen["DATA_DIR"]))))
+        if os.environ.get("TALKSY_TEST_E2E_REDIS") == "1":
+            # One that is taken over ends after its lease: not too long after.
+            where = await asyncio.to_thread(redis_of, Path(str(chosen["DATA_DIR"])))
+            chosen = {"REDIS_URL": where, "NODE_LEASE_MS": 1_000, **chosen}
         environment |= {name: str(value) for name, value in chosen.items()}
         process = subprocess.Popen(  # noqa: ASYNC220 (it returns at once, and outlives any loop)
-            [sys.executable, "-m", "talksy", "serve"],
+            [sys.executable, "-m", "talksy", "serve", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

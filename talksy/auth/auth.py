@@ -1,7 +1,7 @@
 """From a credential to an identity."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from talksy.auth.credentials import credential_faults, email_faults, email_key
 from talksy.auth.identity import Grant, Identity, User
 from talksy.auth.known import KnownLogins
 from talksy.auth.passwords import Passwords
-from talksy.database.accounts import Account, Accounts, Family, RefreshToken
+from talksy.database.accounts import SETTLED_MS, Account, Accounts, Family, RefreshToken
 from talksy.errors import (
     InvalidCredentials,
     NotFound,
@@ -62,6 +62,7 @@ class Auth:
         self._callbacks: list[Callable[[str], None]] = []
         self._renewals: set[asyncio.Task[None]] = set()
         self._replays = 0
+        self._looked_at = clock()
 
     async def __aenter__(self) -> Self:
         await self._passwords.__aenter__()
@@ -223,6 +224,24 @@ class Auth:
         return await self._accounts.sweep(
             now=self._clock(), grace_ms=self._grace_ms, access_ms=self._access.ttl_ms
         )
+
+    def forget(self, family_id: str) -> None:
+        """A family was revoked on another node: nobody is taken for its owner any more."""
+        self._tokens.purge(family_id)
+
+    async def revoked(self, *, asked: bool) -> Sequence[str]:
+        """The families that were revoked lately, on whichever node, and are forgotten with this.
+
+        Unless it is ``asked`` the database is not, as long as there is nothing to forget.
+        """
+        now = self._clock()
+        families: Sequence[str] = ()
+        if asked or self._tokens.counts().size:
+            families = await self._accounts.revoked(self._looked_at - SETTLED_MS)
+            for family_id in families:
+                self.forget(family_id)
+        self._looked_at = now
+        return families
 
     def on_revoked(self, callback: Callable[[str], None]) -> None:
         """``callback`` is given the id of each family that is revoked here, at once."""

@@ -4,15 +4,20 @@ import asyncio
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from talksy import __version__
+from talksy.cli.listening import tell_unknown
 from talksy.cli.tls import TlsError
 from talksy.config import Settings, SettingsError
-from talksy.database import Database, InUse, SchemaError, Unreachable, schema_sql
+from talksy.database import Database, InUse, SchemaError, Unfit, Unreachable, schema_sql
 from talksy.errors import TalksyError
+from talksy.logs import setup_logs
+from talksy.state import Away
 
 app = typer.Typer(
     name="talksy",
@@ -30,7 +35,7 @@ def main() -> None:
         app()
     except SettingsError as error:
         sys.exit(str(error))
-    except (InUse, SchemaError, Unreachable, TlsError, TalksyError) as error:
+    except (Away, InUse, SchemaError, Unfit, Unreachable, TlsError, TalksyError) as error:
         sys.exit(f"talksy: {error}")
     except OSError as error:
         taken = ": choose another PORT" if error.errno == errno.EADDRINUSE else ""
@@ -48,14 +53,43 @@ def version(
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="How many processes share the port; needs Redis.")
+    ] = 1,
+) -> None:
     """Serve until told to stop."""
-    from talksy.cli.serve import serve as run
-    from talksy.logs import setup_logs
+    settings = _logged(Settings.load())
+    tell_unknown()
+    if workers > 1:
+        from talksy.cli.workers import serve_workers
 
-    settings = Settings.load()
+        serve_workers(settings, workers)
+    else:
+        from talksy.cli.serve import serve as run
+
+        run(settings)
+
+
+@app.command(hidden=True)
+def worker(
+    number: int,
+    of: int,
+    folder: Path,
+    listen: Annotated[list[int], typer.Option(help="A socket's file descriptor.")],
+) -> None:
+    """One of the processes of `serve --workers`, which starts it."""
+    from talksy.cli.serve import serve as run
+    from talksy.cli.worker import Seat
+
+    settings = _logged(Settings.load())
+    structlog.contextvars.bind_contextvars(worker=number)
+    run(settings, Seat(number, of, folder, listen))
+
+
+def _logged(settings: Settings) -> Settings:
     setup_logs(settings.log_level, settings.log_format)
-    run(settings)
+    return settings
 
 
 @app.command()

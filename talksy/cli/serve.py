@@ -1,20 +1,22 @@
 """``talksy serve``: runs a node until it is told to stop."""
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiohttp import web
 
-from talksy import __version__
 from talksy.app import open_node
+from talksy.cli.listening import tell_listening
 from talksy.cli.tls import Certificate
-from talksy.config import Settings, unknown_names
+from talksy.cli.worker import LAST_SECONDS, Seat
+from talksy.cli.workers import READY
+from talksy.config import Settings
 from talksy.transports.http import Runner
 
 log = structlog.get_logger(__name__)
@@ -23,17 +25,20 @@ GC_THRESHOLD = 50_000
 """Allocations between two looks for garbage in cycles: nearly all of ours is not in any."""
 
 
-def serve(settings: Settings) -> None:
-    """Blocks until SIGTERM or SIGINT and what runs has ended. A second signal ends at once."""
+def serve(settings: Settings, seat: Seat | None = None) -> None:
+    """Blocks until SIGTERM or SIGINT and what runs has ended. A second signal ends at once.
+
+    With ``seat`` it is one of several workers.
+    """
     if sys.platform == "win32":
-        asyncio.run(_serve(settings))
+        asyncio.run(_serve(settings, seat))
         return
     import uvloop
 
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, seat))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, seat: Seat | None) -> None:
     if settings.otel_exporter_otlp_endpoint:
         # The SDK reads the environment itself, to which .env does not belong.
         os.environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", settings.otel_exporter_otlp_endpoint)
@@ -42,43 +47,46 @@ async def _serve(settings: Settings) -> None:
         if settings.tls_cert and settings.tls_key
         else None
     )
-    for name, near in unknown_names().items():
-        log.warning("unknown_setting", name=name, hint=f"did you mean {near}?" if near else None)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stop)
-    async with open_node(settings) as node, _watched(certificate):
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        parent = await enter(seat.parent(stop)) if seat else None
+        handover = seat.handover(settings.max_packet_bytes) if seat else None
+        if handover:
+            await enter(handover.open())
+        node = await enter(open_node(settings, handover))
+        await enter(_watched(certificate))
         runner = Runner(node.app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        try:
-            context = certificate.context if certificate else None
-            site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context)
+        stack.push_async_callback(runner.cleanup)
+        context = certificate.context if certificate else None
+        sites: Sequence[web.BaseSite] = (
+            seat.sites(runner, context)
+            if seat
+            else [web.TCPSite(runner, settings.host, settings.port, ssl_context=context)]
+        )
+        for site in sites:
             await site.start()
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(GC_THRESHOLD, 50, 100)
-            url = _url(settings, runner)
-            log.info(
-                "listening",
-                version=__version__,
-                url=url,
-                docs=f"{url}/docs",
-                environment=settings.talksy_env,
-                provider=",".join(settings.providers),
-                database=settings.database_url.partition(":")[0],
-                guests=settings.guests_enabled,
-                metrics="token" if settings.metrics_token else "this machine",
-            )
-            await stop.wait()
-            log.info("draining")
-            await node.drain(settings.shutdown_timeout_ms / 1000)
-        finally:
-            await runner.cleanup()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 50, 100)
+        if parent:
+            parent.say(READY)
+        else:
+            tell_listening(settings, runner.addresses[0][1])
+        await stop.wait()
+        log.info("draining")
+        seconds = settings.shutdown_timeout_ms / 1000
+        await node.drain(seconds)
+        if parent:
+            await parent.dismisses(seconds + LAST_SECONDS)
     log.info("stopped")
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def _watched(certificate: Certificate | None) -> AsyncIterator[None]:
     """Picks up a renewed certificate, within a minute or at SIGHUP."""
     if certificate is None:
@@ -106,11 +114,3 @@ def _stop(stop: asyncio.Event) -> None:
         sys.stdout.flush()
         os._exit(1)
     stop.set()
-
-
-def _url(settings: Settings, runner: web.AppRunner) -> str:
-    """Where the server listens; the port is the real one where 0 was asked for."""
-    address = runner.addresses[0]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    scheme = "https" if settings.tls_cert else "http"
-    return f"{scheme}://{host}:{address[1]}"

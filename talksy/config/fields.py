@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from talksy.config.database import check_database
+from talksy.config.redis import check_redis
 
 _DAY_MS = 86_400_000
 _PORTS = {"http": 80, "https": 443}
@@ -89,6 +90,12 @@ def _host(value: str) -> str:
     return _url(value)
 
 
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", value):
+        raise ValueError("is not 1 to 32 of a-z, 0-9 and -, such as node1")
+    return value
+
+
 def _models(names: tuple[str, ...]) -> tuple[str, ...]:
     """Each name as ``vendor:model`` or either alone; a vendor may be written in capitals."""
     read = []
@@ -161,7 +168,9 @@ Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_net
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_parts)]
 Url = Annotated[str, AfterValidator(_url)]
 DatabaseUrl = Annotated[str, AfterValidator(check_database)]
+RedisUrl = Annotated[str, AfterValidator(check_redis)]
 Host = Annotated[str, AfterValidator(_host)]
+Name = Annotated[str, AfterValidator(_name)]
 Text = Annotated[str, AfterValidator(_prompt)]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 File = Annotated[Path, AfterValidator(_file)]

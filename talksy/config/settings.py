@@ -22,6 +22,7 @@ from pydantic import (
 
 from talksy.config import fields as f
 from talksy.config.faults import SettingsError, read_faults
+from talksy.config.redis import PORT, redis_at
 from talksy.config.secret import MIN_BYTES, kept_secret, weakness
 
 DEFAULT_PROMPT = (
@@ -70,6 +71,7 @@ class Settings(BaseModel):
     port: int = Field(3000, ge=0, le=65_535)
     cors_origin: f.Origins
     trusted_proxies: f.Networks = ()
+    node_name: f.Name | None = None
     tls_cert: f.File | None = None
     tls_key: f.File | None = None
     log_level: f.LogLevel = "info"
@@ -82,6 +84,13 @@ class Settings(BaseModel):
     database_url: f.DatabaseUrl = Field(repr=False)
     database_pool_size: int = Field(10, ge=1, le=1_000)
     database_migrate: bool = True
+    redis_enabled: bool | None = None
+    redis_host: str | None = None
+    redis_port: int = Field(PORT, ge=1, le=65_535)
+    redis_password: SecretStr | None = Field(None, repr=False)
+    redis_url: f.RedisUrl | None = Field(None, repr=False)
+    """Where Redis stands after all, None where there is none."""
+    node_lease_ms: int = Field(10_000, ge=1_000, le=60_000)
 
     openai_api_key: SecretStr | None = Field(None, repr=False)
     openai_base_url: f.Url | None = Field(None, repr=False)
@@ -176,6 +185,11 @@ class Settings(BaseModel):
         return settings.model_copy(update={"jwt_secret": (secret,)})
 
     @property
+    def shares_database(self) -> bool:
+        """Whether other nodes may have the database, too."""
+        return not self.database_url.startswith("sqlite")
+
+    @property
     def providers(self) -> tuple[str, ...]:
         """Who answers: what ``AI_PROVIDER`` says, else whoever there is a key for, else mock."""
         keys = {"openai": self.openai_api_key, "groq": self.groq_api_key}
@@ -204,6 +218,18 @@ class Settings(BaseModel):
         if token and not re.fullmatch(r"[\x21-\x7e]{16,}", token.get_secret_value()):
             raise ValueError(f"is not 16 or more ASCII characters without blanks: {MAKE_ONE}")
         return token
+
+    @field_validator("redis_url")
+    @classmethod
+    def _find_redis(cls, url: str | None, info: ValidationInfo) -> str | None:
+        enabled, host = info.data.get("redis_enabled"), info.data.get("redis_host")
+        if enabled is False:
+            return None
+        if url is None and (enabled or host):
+            password = info.data.get("redis_password")
+            plain = password.get_secret_value() if password else None
+            return redis_at(host or "localhost", info.data.get("redis_port", PORT), plain)
+        return url
 
     @field_validator("openai_api_key", "groq_api_key")
     @classmethod

@@ -190,6 +190,12 @@ class Accounts:
             await _revoke(connection, row["family_id"], now)
             return str(row["family_id"])
 
+    async def revoked(self, since: int) -> list[str]:
+        """The families that were revoked after ``since``."""
+        query = select(token_families.c.id).where(token_families.c.revoked_at > since)
+        async with self._database.read() as connection:
+            return [row.id for row in await connection.execute(query)]
+
     async def sweep(self, *, now: int, grace_ms: int, access_ms: int) -> int:
         """Erases successors whose grace is over, tokens that have run out and families that no
         token can speak for any more; counts the tokens.
@@ -207,7 +213,7 @@ class Accounts:
                 .values(successor=None)
             )
         settled = now - SETTLED_MS
-        dead = token_families.c.revoked_at <= settled
+        dead = token_families.c.revoked_at <= settled - access_ms
         of_dead = refresh_tokens.c.family_id.in_(select(token_families.c.id).where(dead))
         bare = ~exists().where(refresh_tokens.c.family_id == token_families.c.id)
         silent = token_families.c.created_at <= settled - access_ms

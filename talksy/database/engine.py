@@ -5,17 +5,24 @@ import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from functools import wraps
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any, ParamSpec, Self, TypeVar
 
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from talksy.database.clock import now_ms
 from talksy.database.migrate import migrate_file, migrate_server
-from talksy.database.postgres import Unreachable, clashed, postgres_away, postgres_engine
+from talksy.database.postgres import (
+    Unfit,
+    Unreachable,
+    clashed,
+    postgres_away,
+    postgres_engine,
+)
 from talksy.database.sqlite import only_server, sqlite_away, sqlite_engine, sqlite_url
 from talksy.errors import Overloaded
 from talksy.metrics import Metrics
@@ -65,7 +72,7 @@ class Database:
         ``exclusive`` is for the one server that may run on an embedded database; ``pool_size``
         bounds the connections to any other. Raises ``SchemaError`` when the tables are older or
         newer than this version of the code needs, ``InUse`` when another server has the database,
-        and ``Unreachable``.
+        ``Unfit`` when it is too old or lets nobody in to its tables, and ``Unreachable``.
         """
         if url.startswith("sqlite"):
             file = sqlite_url(url)
@@ -80,7 +87,11 @@ class Database:
         else:
             server = postgres_engine(url, pool_size=pool_size, line_seconds=TURN_SECONDS)
             async with _disposed(server) as engine:
-                await migrate_server(engine, upgrade=upgrade)
+                try:
+                    await migrate_server(engine, upgrade=upgrade)
+                except DBAPIError as error:
+                    reason = str(error.orig).partition("\n")[0]
+                    raise Unfit(f"the database does not let itself be read: {reason}") from error
                 yield cls(engine, metrics)
 
     @asynccontextmanager
@@ -171,17 +182,26 @@ class Database:
             log.warning("database_away", error=type(error).__name__, reason=reason)
             raise Overloaded(retry_after=1) from error
 
-    async def ping(self) -> None:
-        """Returns when the database answers, and would take a write. Raises ``Overloaded``."""
+    async def ping(self) -> int:
+        """By how many milliseconds the database's clock is ahead of ours, when it answers and would
+        take a write. Raises ``Overloaded``.
+        """
         if self._lock is not None:
             async with self.read() if self._writable else self.write() as connection:
-                await connection.execute(text("SELECT 1"))
-            return
+                return await ahead_ms(connection)
         async with self.write() as connection:
             asked = await connection.execute(select(func.current_setting("transaction_read_only")))
             if asked.scalar_one() == "on":
                 log.warning("database_away", reason="it only reads")
                 raise Overloaded(retry_after=1)
+            return await ahead_ms(connection)
+
+
+async def ahead_ms(connection: AsyncConnection) -> int:
+    """By how much the database's clock is ahead of ours."""
+    asked = time()
+    theirs = (await connection.execute(select(now_ms()))).scalar_one()
+    return round(theirs - (asked + time()) * 500)
 
 
 async def alone(connection: AsyncConnection, name: str) -> None:

@@ -18,8 +18,10 @@ from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from talksy.database.engine import Database, again, alone
-from talksy.database.rows import TurnRow, turn_row
+from talksy.database.leases import alive
+from talksy.database.rows import TurnRow, Wanted, turn_row
 from talksy.database.tables import messages, turns
+from talksy.database.turns import TurnRows
 from talksy.database.usage import add_usage
 from talksy.errors import IdempotencyConflict, Overloaded, TurnInProgress, TurnQueueFull
 from talksy.events import Ending
@@ -62,8 +64,8 @@ class Admission:
     duplicate: bool = False
     started: TurnRow | None = None
     """The turn, where it may run now."""
-    interrupts: str | None = None
-    """The running turn that has to make way."""
+    interrupts: TurnRow | None = None
+    """The running turn that has to make way, and was asked to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,11 @@ class Finished:
     next: TurnRow | None = None
 
 
-class Lane:
+class Lane(TurnRows):
     """The turns of all sessions, written by the node ``owner``; at most ``queue`` wait in one."""
 
     def __init__(self, database: Database, *, owner: str, queue: int = 3) -> None:
-        self._database = database
-        self._owner = owner
+        super().__init__(database, owner=owner)
         self._queue = queue
         self._doubtful_until = 0.0
         """A turn may have been stored although its message was refused; by the monotonic clock."""
@@ -133,7 +134,9 @@ class Lane:
             position = await _place(connection, draft, running is not None)
             await _store(connection, draft, former, position, now)
             if running is not None:
-                interrupts = running if draft.on_busy == "interrupt" else None
+                interrupts = None
+                if draft.on_busy == "interrupt":
+                    interrupts = await _want(connection, running, "interrupted")
                 return Admission(draft.turn_id, queued=True, interrupts=interrupts)
             started = await self._start(connection, draft.session_id, now)
             # What waited before, with nothing running, goes first.
@@ -175,6 +178,9 @@ class Lane:
     async def _add(
         self, connection: AsyncConnection, row: Row[Any], status: str, now: int
     ) -> TurnRow:
+        before = select(func.coalesce(func.max(turns.c.ordinal), 0)).where(
+            turns.c.session_id == row.session_id
+        )
         attempts = select(func.count()).where(
             turns.c.session_id == row.session_id, turns.c.message_id == row.id
         )
@@ -188,6 +194,7 @@ class Lane:
                 status=status,
                 streamed=row.streamed,
                 attempt=attempts.scalar_subquery() + 1,
+                ordinal=before.scalar_subquery() + 1,
                 model=row.model if status == "running" else None,
                 created_at=now,
                 ended_at=None if status == "running" else now,
@@ -207,10 +214,16 @@ class Lane:
 
     @again
     async def finish(
-        self, turn: TurnRow, ending: Ending, *, events: int, advance: bool = True
+        self,
+        turn: TurnRow,
+        ending: Ending,
+        *,
+        events: int,
+        advance: bool = True,
+        run_again: bool = False,
     ) -> Finished:
         """Gives the turn its ending, counts what it used and, with ``advance``, starts what waits
-        behind it.
+        behind it; with ``run_again`` its own message as a new turn, whose id the ending tells.
 
         ``won`` is False when it has one already, or when another node took it over.
         """
@@ -233,6 +246,7 @@ class Lane:
                     usage=_usage(ending),
                     error=dict(ending.error) if ending.error else None,
                     degraded=ending.degraded,
+                    next_turn_id=ending.next_turn_id,
                     ended_at=ending.ended_at,
                 )
             )
@@ -241,11 +255,53 @@ class Lane:
             if ending.text:
                 await _answer(connection, turn, ending, ending.text)
             await add_usage(connection, turn.session_id, ending)
+            if run_again and ending.next_turn_id is not None:
+                row = await _renamed(connection, turn, ending.next_turn_id)
+                return Finished(
+                    won=True, next=await self._add(connection, row, "running", ending.ended_at)
+                )
             if not advance:
                 return Finished(won=True)
             return Finished(
                 won=True, next=await self._start(connection, turn.session_id, ending.ended_at)
             )
+
+    async def claim(self, turn: TurnRow) -> TurnRow | None:
+        """Takes over a turn of a node that is dead; None where somebody else was faster.
+
+        ``Overloaded`` may mean that it was taken all the same: see ``strays``.
+        """
+        try:
+            return await self._claim(turn)
+        except (Overloaded, asyncio.CancelledError):
+            self._doubtful_until = time.monotonic() + DOUBT_SECONDS
+            raise
+
+    @again
+    async def _claim(self, turn: TurnRow) -> TurnRow | None:
+        async with self._database.write() as connection:
+            claimed = await connection.execute(
+                update(turns)
+                .where(
+                    turns.c.id == turn.id,
+                    turns.c.fence == turn.fence,
+                    turns.c.status == "running",
+                    ~alive(turns.c.owner),
+                )
+                .values(owner=self._owner, fence=turns.c.fence + 1)
+                .returning(turns)
+            )
+            row = claimed.one_or_none()
+        return turn_row(row) if row else None
+
+    @again
+    async def want(self, turn_id: str, reason: Wanted) -> TurnRow | None:
+        """Asks whoever writes a running turn to end it; the first who asks counts.
+
+        Returns the turn, None where it does not run.
+        """
+        async with self._database.write() as connection:
+            return await _want(connection, turn_id, reason)
 
     @again
     async def drop(self, session_id: str, turn_id: str, now: int) -> TurnRow | None:
@@ -290,38 +346,6 @@ class Lane:
                     )
                 )
 
-    async def find(self, session_id: str, turn_id: str | None = None) -> TurnRow | None:
-        """The turn, or the session's newest; None where there is none in this session."""
-        query = select(turns).where(turns.c.session_id == session_id)
-        if turn_id is None:
-            query = query.order_by(turns.c.created_at.desc()).limit(1)
-        else:
-            query = query.where(turns.c.id == turn_id)
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return turn_row(row) if row else None
-
-    async def waiting(self, session_id: str) -> Sequence[str]:
-        """The turns that wait in a session, first first."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(
-                select(messages.c.turn_id)
-                .where(messages.c.session_id == session_id, messages.c.state == "queued")
-                .order_by(messages.c.position)
-            )
-            return [row.turn_id for row in rows]
-
-    async def mine(self, session_id: str) -> TurnRow | None:
-        """The turn that runs in a session in this node's name."""
-        query = select(turns).where(
-            turns.c.session_id == session_id,
-            turns.c.status == "running",
-            turns.c.owner == self._owner,
-        )
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        return turn_row(row) if row else None
-
     async def strays(self, known: Collection[str]) -> Sequence[TurnRow]:
         """What runs in this node's name and is not ``known`` here, turns by their ids.
 
@@ -337,25 +361,6 @@ class Lane:
                 return []
             strange = turns.c.id.in_(ids.difference(known))
             return [turn_row(row) for row in await connection.execute(select(turns).where(strange))]
-
-    async def orphans(self) -> Sequence[TurnRow]:
-        """Turns that run in the name of another node."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(
-                select(turns).where(turns.c.status == "running", turns.c.owner != self._owner)
-            )
-            return [turn_row(row) for row in rows]
-
-    async def stalled(self) -> Sequence[str]:
-        """Sessions in which messages wait and nothing runs."""
-        busy = select(turns.c.session_id).where(turns.c.status == "running")
-        async with self._database.read() as connection:
-            rows = await connection.execute(
-                select(messages.c.session_id)
-                .where(messages.c.state == "queued", messages.c.session_id.not_in(busy))
-                .distinct()
-            )
-            return [row.session_id for row in rows]
 
 
 def _seen(row: Row[Any], draft: Draft) -> Admission:
@@ -381,6 +386,29 @@ async def _message(
 async def _running(connection: AsyncConnection, session_id: str) -> str | None:
     query = select(turns.c.id).where(turns.c.session_id == session_id, turns.c.status == "running")
     return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def _want(connection: AsyncConnection, turn_id: str, reason: Wanted) -> TurnRow | None:
+    asked = await connection.execute(
+        update(turns)
+        .where(turns.c.id == turn_id, turns.c.status == "running")
+        .values(wanted=func.coalesce(turns.c.wanted, reason))
+        .returning(turns)
+    )
+    row = asked.one_or_none()
+    return turn_row(row) if row else None
+
+
+async def _renamed(connection: AsyncConnection, turn: TurnRow, turn_id: str) -> Row[Any]:
+    """The turn's message, whose turn is another one from now on."""
+    changed = await connection.execute(
+        update(messages)
+        .where(messages.c.session_id == turn.session_id, messages.c.id == turn.message_id)
+        .values(turn_id=turn_id)
+        .returning(messages)
+    )
+    row: Row[Any] = changed.one()
+    return row
 
 
 async def _ended_short(connection: AsyncConnection, former: Row[Any]) -> bool:

@@ -13,6 +13,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from talksy.database.postgres import check_version
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x7A15C7
 """Whoever migrates a server's database holds this lock."""
@@ -48,9 +50,13 @@ def migrate_file(url: URL, *, upgrade: bool = True) -> None:
 
 
 async def migrate_server(engine: AsyncEngine, *, upgrade: bool = True) -> None:
-    """The same for a database server. The lock is the transaction's, as poolers need it."""
+    """The same for a database server. The lock is the transaction's, as poolers need it.
+
+    Raises ``Unfit``, too, where the server is too old.
+    """
 
     def run(connection: Connection) -> None:
+        check_version(connection.dialect.server_version_info or (0,))
         if upgrade:
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         _migrate(connection, upgrade=upgrade)

@@ -8,6 +8,7 @@ connection for one transaction (PgBouncer, Supabase).
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
@@ -17,6 +18,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+OLDEST = 14
+"""The oldest version that is served: those before it get no more fixes, and 11 lacks a function."""
 CONNECT_SECONDS = 2.0
 """How long a new connection may take, TLS and password included."""
 CLOSE_SECONDS = 0.2
@@ -34,6 +37,10 @@ READ_ONLY = "25006"
 
 class Unreachable(Exception):
     """There is no connection to be had to the database."""
+
+
+class Unfit(Exception):
+    """The database answers, and cannot do what is needed of it."""
 
 
 class Line(asyncpg.Connection):
@@ -90,6 +97,13 @@ def postgres_engine(url: str, *, pool_size: int, line_seconds: float) -> AsyncEn
             context.is_disconnect = True
 
     return engine
+
+
+def check_version(version: Sequence[int | str]) -> None:
+    """Raises ``Unfit`` for a server that is too old."""
+    if int(version[0]) < OLDEST:
+        told = ".".join(map(str, version))
+        raise Unfit(f"PostgreSQL {told} is too old: version {OLDEST} or a newer one is needed")
 
 
 def postgres_away(error: DBAPIError) -> bool:

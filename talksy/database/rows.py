@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Row
 
 from talksy.messages import Message, Usage
+
+Wanted = Literal["cancelled", "interrupted"]
+"""The ending that somebody may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,16 @@ class TurnRow:
     degraded: bool
     created_at: int
     ended_at: int | None
+    ordinal: int = 0
+    """Counts the turns of a session from 1, in the order in which they began."""
+    wanted: Wanted | None = None
+    """The ending that somebody asks of the node that writes it."""
+    next_turn_id: str | None = None
+    """The turn in which the same message was tried again."""
+
+    def runs_at(self, node: str) -> bool:
+        """Whether this node writes it: what it took over from another it only ends."""
+        return self.status == "running" and self.owner == node and self.fence == 1
 
 
 def turn_row(row: Row[Any]) -> TurnRow:

@@ -1,24 +1,72 @@
-"""Sessions: whose they are, how long they live, how long they lasted."""
+"""Sessions: whose they are, how long they live and lasted, and which nodes have their sockets.
 
-from collections.abc import Iterable
+The rows are up to a second behind what a node knows of its own sessions. So what is stored of
+activity only grows, and nobody ends a session of another node's on the dot.
+"""
 
-from sqlalchemy import func, select, update
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from talksy.database.clock import now_ms
 from talksy.database.engine import Database, again, alone
+from talksy.database.leases import alive
 from talksy.database.rows import SessionRow
-from talksy.database.tables import messages, sessions
+from talksy.database.tables import messages, nodes, presence, sessions
 from talksy.errors import SessionLimit
+
+LAG_MS = 3_000
+"""So long what a node knows of its sessions may take to be stored."""
+SWEEP_ROWS = 500
+"""So many rows are asked for, or erased, by one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a node has to say of a session of its own; times in milliseconds since the epoch."""
+
+    session_id: str
+    user_id: str
+    last_active_at: int
+    expires_at: int
+    """When it ends if nothing more happens, as long as somebody is in it."""
+    sockets: int
+    """How many it has on this node."""
+    ends_at: int
+    """When it ends if nobody is in it anywhere; only looked at without sockets."""
 
 
 class SessionRows:
-    """The table of sessions. A session is open until ``ended_at`` is set."""
+    """The table of sessions, as ``node`` writes it. A session is open until ``ended_at`` is set.
 
-    def __init__(self, database: Database) -> None:
+    A node has sockets in a session as long as its lease lives.
+    """
+
+    def __init__(self, database: Database, *, node: str) -> None:
         self._database = database
+        self._node = node
 
     async def add(self, row: SessionRow, *, most: int) -> None:
-        """Keeps a new session. Raises ``SessionLimit`` where its user has ``most`` open ones."""
+        """Keeps a new session, with a socket here.
+
+        Raises ``SessionLimit`` where its user has ``most`` open ones.
+        """
         async with self._database.write() as connection:
             await _check_room(connection, row.user_id, row.created_at, most)
             await connection.execute(
@@ -31,22 +79,36 @@ class SessionRows:
                     expires_at=row.expires_at,
                 )
             )
+            await connection.execute(
+                presence.insert().values(
+                    session_id=row.id, node_id=self._node, user_id=row.user_id, sockets=1
+                )
+            )
 
     async def find(self, session_id: str) -> SessionRow | None:
         """The session, or None."""
-        async with self._database.read() as connection:
-            row = (
-                await connection.execute(select(sessions).where(sessions.c.id == session_id))
-            ).one_or_none()
-        return SessionRow(**row._mapping) if row else None
+        found = await self.find_all([session_id])
+        return found[0] if found else None
 
-    async def count(self, now: int, user_id: str | None = None) -> int:
-        """How many are open at ``now``, of one user or of all."""
+    async def find_all(self, session_ids: Sequence[str]) -> list[SessionRow]:
+        """Those of the sessions that there are."""
+        found: list[SessionRow] = []
+        async with self._database.read() as connection:
+            for first in range(0, len(session_ids), SWEEP_ROWS):
+                some = session_ids[first : first + SWEEP_ROWS]
+                rows = await connection.execute(select(sessions).where(sessions.c.id.in_(some)))
+                found += [SessionRow(**row._mapping) for row in rows]
+        return found
+
+    async def count(self, now: int, user_id: str) -> int:
+        """How many of a user's are open at ``now``."""
         async with self._database.read() as connection:
             return await _count(connection, now, user_id)
 
     async def empty(self, now: int, user_id: str) -> list[str]:
-        """The open sessions of a user in which nothing was said, oldest first."""
+        """The open sessions of a user in which nothing was said, oldest first, but for those in
+        which somebody is on another node.
+        """
         said = select(messages.c.session_id).where(messages.c.session_id == sessions.c.id)
         query = (
             select(sessions.c.id)
@@ -55,26 +117,116 @@ class SessionRows:
                 sessions.c.expires_at > now,
                 sessions.c.user_id == user_id,
                 ~said.exists(),
+                ~self._elsewhere(),
             )
             .order_by(sessions.c.last_active_at)
         )
         async with self._database.read() as connection:
             return [row.id for row in await connection.execute(query)]
 
+    # ---- what a node knows of its own
+
     @again
-    async def touch(self, rows: Iterable[tuple[str, int, int]]) -> None:
-        """Stores ``(id, last_active_at, expires_at)`` of open sessions."""
-        # In an order that all keep to, so that two cannot wait for each other.
-        values = sorted(rows)
-        if not values:
+    async def mark(self, marks: Sequence[Mark], gone: Collection[str] = ()) -> None:
+        """Stores what the node knows of open sessions, and that it has none of ``gone`` any more.
+
+        A session without sockets here ends as its mark says, unless it has some elsewhere.
+        """
+        if not marks and not gone:
             return
+        # In an order that all keep to, so that two cannot wait for each other. The sessions' rows
+        # come first: of two nodes that leave one at once the second sees that the first has left.
+        values = [
+            {
+                "session": mark.session_id,
+                "user": mark.user_id,
+                "active": mark.last_active_at,
+                "expires": mark.expires_at,
+                "sockets": mark.sockets,
+                "ends": mark.ends_at,
+            }
+            for mark in sorted(marks, key=lambda mark: mark.session_id)
+        ]
+        held = [value for value in values if value["sockets"]]
+        left = [value for value in values if not value["sockets"]]
+        parted = sorted({*gone, *(str(value["session"]) for value in left)})
+        of_session = (sessions.c.id == bindparam("session"), sessions.c.ended_at.is_(None))
         async with self._database.write() as connection:
-            for session_id, last_active_at, expires_at in values:
+            if values:
                 await connection.execute(
                     update(sessions)
-                    .where(sessions.c.id == session_id, sessions.c.ended_at.is_(None))
-                    .values(last_active_at=last_active_at, expires_at=expires_at)
+                    .where(*of_session)
+                    .values(
+                        last_active_at=_later(sessions.c.last_active_at, "active"),
+                        expires_at=_later(sessions.c.expires_at, "expires"),
+                    ),
+                    values,
                 )
+            if held:
+                await self._appear(connection, held)
+            if parted:
+                await connection.execute(
+                    delete(presence).where(
+                        presence.c.session_id == bindparam("session"),
+                        presence.c.node_id == self._node,
+                    ),
+                    [{"session": session_id} for session_id in parted],
+                )
+            if left:
+                await connection.execute(
+                    update(sessions)
+                    .where(*of_session, ~self._elsewhere())
+                    .values(expires_at=_sooner(sessions.c.expires_at, "ends")),
+                    left,
+                )
+
+    async def _appear(self, connection: AsyncConnection, held: Sequence[Mapping[str, Any]]) -> None:
+        kind = sqlite if connection.dialect.name == "sqlite" else postgresql
+        here = kind.insert(presence).values(
+            session_id=bindparam("session"),
+            node_id=self._node,
+            user_id=bindparam("user"),
+            sockets=bindparam("sockets"),
+        )
+        await connection.execute(
+            here.on_conflict_do_update(
+                index_elements=list(presence.primary_key),
+                set_={"sockets": here.excluded.sockets},
+            ),
+            held,
+        )
+
+    async def held(self) -> int:
+        """In how many sessions this node has sockets, as the rows say."""
+        query = select(func.count()).where(presence.c.node_id == self._node)
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def sockets_elsewhere(self, user_id: str) -> int:
+        """How many sockets the user has in sessions on other nodes, as of a second ago."""
+        async with self._database.read() as connection:
+            counted = await connection.execute(
+                select(func.coalesce(func.sum(presence.c.sockets), 0)).where(
+                    presence.c.user_id == user_id,
+                    presence.c.node_id != self._node,
+                    alive(presence.c.node_id),
+                )
+            )
+            return int(counted.scalar_one())
+
+    def _elsewhere(self) -> ColumnElement[bool]:
+        """Whether another node that lives has sockets in the session, within a statement."""
+        return (
+            select(presence.c.session_id)
+            .where(
+                presence.c.session_id == sessions.c.id,
+                presence.c.node_id != self._node,
+                alive(presence.c.node_id),
+            )
+            .exists()
+        )
+
+    # ---- how they end, and come back
 
     async def end(self, session_id: str, now: int) -> SessionRow | None:
         """Ends the session at ``now`` and adds what it lasted; an ended one stays as it is.
@@ -117,6 +269,21 @@ class SessionRows:
             )
         return bool(changed.rowcount)
 
+    async def prolong(self, session_id: str, now: int, expires_at: int) -> bool:
+        """Lets the session live until ``expires_at`` at least; whether it was open at ``now``."""
+        async with self._database.write() as connection:
+            changed = await connection.execute(
+                update(sessions)
+                .where(
+                    sessions.c.id == session_id,
+                    sessions.c.ended_at.is_(None),
+                    sessions.c.expires_at > now,
+                )
+                .values(expires_at=_later(sessions.c.expires_at, "until")),
+                {"until": expires_at},
+            )
+        return bool(changed.rowcount)
+
     async def reopen(
         self, session_id: str, user_id: str, now: int, expires_at: int, *, most: int
     ) -> SessionRow | None:
@@ -137,29 +304,85 @@ class SessionRows:
         return SessionRow(**row._mapping) if row else None
 
     async def expired(self, now: int) -> list[str]:
-        """Open sessions whose time has run out at ``now``."""
+        """Open sessions whose time has run out at ``now``; those of other nodes only when these
+        had the time to say that something was done in them.
+        """
         async with self._database.read() as connection:
             rows = await connection.execute(
                 select(sessions.c.id).where(
-                    sessions.c.ended_at.is_(None), sessions.c.expires_at <= now
+                    sessions.c.ended_at.is_(None),
+                    sessions.c.expires_at <= now,
+                    or_(sessions.c.expires_at <= now - LAG_MS, ~self._elsewhere()),
                 )
             )
             return [row.id for row in rows]
 
-    async def orphan(self, expires_at: int) -> None:
-        """Gives every open session until ``expires_at`` at most: the node that held it is gone."""
+    async def ended(self, since: int) -> list[SessionRow]:
+        """The sessions that ended after ``since`` and in which this node has sockets."""
+        here = (presence.c.session_id == sessions.c.id) & (presence.c.node_id == self._node)
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(sessions).join(presence, here).where(sessions.c.ended_at > since)
+            )
+            return [SessionRow(**row._mapping) for row in rows]
+
+    async def orphan(self, ends_at: int, *, unknown: bool = False) -> int:
+        """Gives the sessions that dead nodes left until ``ends_at`` at most; counts them.
+
+        Those in which somebody is on a node that lives go on. With ``unknown`` it looks for nodes
+        that are not even remembered, through all that is present.
+        """
+        dead = select(nodes.c.id).where(nodes.c.alive_until <= now_ms())
+        gone = ~alive(presence.c.node_id) if unknown else presence.c.node_id.in_(dead)
+        left = select(*presence.primary_key).where(gone, presence.c.node_id != self._node)
+        async with self._database.read() as connection:
+            if (await connection.execute(left.limit(1))).first() is None:
+                return 0
+        orphaned = 0
+        while count := await self._orphan(left.limit(SWEEP_ROWS), ends_at):
+            orphaned += count
+        return orphaned
+
+    @again
+    async def _orphan(self, left: Select[Any], ends_at: int) -> int:
+        held = select(presence.c.session_id).where(
+            presence.c.session_id == sessions.c.id, alive(presence.c.node_id)
+        )
         async with self._database.write() as connection:
+            await alone(connection, "presence")
+            # This first: a node that comes alive again finds that it has to say anew what it has.
+            erased = await connection.execute(
+                delete(presence)
+                .where(tuple_(*presence.primary_key).in_(left))
+                .returning(presence.c.session_id)
+            )
+            ids = sorted({row.session_id for row in erased})
             await connection.execute(
                 update(sessions)
-                .where(sessions.c.ended_at.is_(None), sessions.c.expires_at > expires_at)
-                .values(expires_at=expires_at)
+                .where(sessions.c.id.in_(ids), sessions.c.ended_at.is_(None), ~held.exists())
+                .values(expires_at=_sooner(sessions.c.expires_at, "ends")),
+                {"ends": ends_at},
             )
+        return len(ids)
 
 
-async def _count(connection: AsyncConnection, now: int, user_id: str | None) -> int:
-    query = select(func.count()).where(sessions.c.ended_at.is_(None), sessions.c.expires_at > now)
-    if user_id is not None:
-        query = query.where(sessions.c.user_id == user_id)
+def _later(column: ColumnElement[int], name: str) -> ColumnElement[int]:
+    """The greater of a column and the parameter ``name``: each database has another word for it."""
+    value = bindparam(name, type_=BigInteger)
+    return case((column < value, value), else_=column)
+
+
+def _sooner(column: ColumnElement[int], name: str) -> ColumnElement[int]:
+    value = bindparam(name, type_=BigInteger)
+    return case((column > value, value), else_=column)
+
+
+async def _count(connection: AsyncConnection, now: int, user_id: str) -> int:
+    query = select(func.count()).where(
+        sessions.c.ended_at.is_(None),
+        sessions.c.expires_at > now,
+        sessions.c.user_id == user_id,
+    )
     return int((await connection.execute(query)).scalar_one())
 
 

@@ -65,7 +65,7 @@ token_families = Table(
     Column("id", String(40), primary_key=True),
     Column("user_id", ForeignKey("users.id"), nullable=False, index=True),
     Column("created_at", BigInteger, nullable=False),
-    Column("revoked_at", BigInteger),
+    Column("revoked_at", BigInteger, index=True),
 )
 
 refresh_tokens = Table(
@@ -91,7 +91,7 @@ sessions = Table(
     Column("opened_at", BigInteger, nullable=False),
     Column("last_active_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
-    Column("ended_at", BigInteger),
+    Column("ended_at", BigInteger, index=True),
     Column("duration_seconds", Integer, nullable=False, server_default="0"),
     Index(
         "ix_sessions_open",
@@ -125,6 +125,12 @@ messages = Table(
     Column("usage", JSON(none_as_null=True)),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_messages_order", "session_id", "position"),
+    Index(
+        "ix_messages_queue",
+        "session_id",
+        sqlite_where=text("state = 'queued'"),
+        postgresql_where=text("state = 'queued'"),
+    ),
 )
 
 turns = Table(
@@ -140,6 +146,12 @@ turns = Table(
     Column("status", String(16), nullable=False),
     Column("streamed", Boolean, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="1"),
+    # Counts the turns of a session from 1, in the order in which they began.
+    Column("ordinal", Integer, nullable=False, server_default="0"),
+    # The ending that somebody asks of the node that writes it.
+    Column("wanted", String(16)),
+    # The turn in which the same message was tried again.
+    Column("next_turn_id", String(40)),
     # What was given so far (a checkpoint) or in the end.
     Column("text", Told(Text()), nullable=False, server_default=""),
     Column("events", Integer, nullable=False, server_default="0"),
@@ -159,6 +171,28 @@ turns = Table(
         sqlite_where=text("status = 'running'"),
         postgresql_where=text("status = 'running'"),
     ),
+    Index("ix_turns_order", "session_id", "ordinal"),
+    Index("ix_turns_created_at", "created_at"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    # The name of the machine, and what tells its processes apart.
+    Column("id", String(64), primary_key=True),
+    Column("host", Told(String(255)), nullable=False),
+    # By the clock of the database, the only one leases are compared with.
+    Column("alive_until", BigInteger, nullable=False),
+)
+
+presence = Table(
+    "presence",
+    metadata,
+    # Which node has how many sockets of a session: it counts as long as the node's lease.
+    Column("session_id", String(40), primary_key=True),
+    Column("node_id", String(64), primary_key=True, index=True),
+    Column("user_id", String(40), nullable=False, index=True),
+    Column("sockets", Integer, nullable=False),
 )
 
 usage_days = Table(

@@ -2,6 +2,7 @@
 
 from talksy.gateway.connection import Connection, Outlet
 from talksy.gateway.gateway import Gateway
+from talksy.gateway.news import News
 from talksy.gateway.registry import Caps
 from talksy.gateway.requests import Hello, Info, Receipt, Resumed, Rules, Say
 
@@ -11,6 +12,7 @@ __all__ = [
     "Gateway",
     "Hello",
     "Info",
+    "News",
     "Outlet",
     "Receipt",
     "Resumed",

@@ -51,6 +51,9 @@ class Connection:
         """When it is told that its token runs out, in milliseconds since the epoch."""
         self.closes_at: int | None = None
         """When it is closed for that; None until it was told."""
+        self.turns = 0
+        """The ordinal of the last turn of its session that it knows of: what begins behind it is
+        shown to it. -1 while that is being found out."""
         self.closed = False
         """The client has gone."""
         self._readers: dict[str, Reader] = {}

@@ -5,8 +5,8 @@ It knows no transport: a connection is an identity, a session and an outlet.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -37,6 +37,7 @@ from talksy.events import (
 from talksy.gateway.budgets import Budgets
 from talksy.gateway.connection import Connection, Outlet
 from talksy.gateway.expiry import Expiry
+from talksy.gateway.news import News
 from talksy.gateway.registry import Caps, Registry
 from talksy.gateway.requests import Hello, Info, Receipt, Resumed, Rules, Say
 from talksy.gateway.turns import Turns
@@ -70,6 +71,7 @@ class Gateway:
         rules: Rules | None = None,
         caps: Caps | None = None,
         metrics: Metrics | None = None,
+        news: News | None = None,
     ) -> None:
         self._auth = auth
         self._sessions = sessions
@@ -84,6 +86,7 @@ class Gateway:
         self._registry = Registry(caps or Caps())
         self._budgets = Budgets(limiter, self._rules)
         self._expiry = Expiry(auth, self._registry, clock)
+        self._news = news or News(None, node=lane.owner)
         self._turns = Turns(
             lane=lane,
             history=history,
@@ -93,7 +96,10 @@ class Gateway:
             others=others or {},
             rules=self._rules,
             clock=clock,
+            news=self._news,
         )
+        self._doubts = asyncio.Event()
+        """Another node said that a session is over."""
         self.draining = False
         """Whether it lets nobody in any more."""
 
@@ -101,8 +107,15 @@ class Gateway:
     async def open(self) -> AsyncIterator[None]:
         """Goes on with what a dead process left, then keeps the door until it is closed."""
         self._auth.on_revoked(self._revoked)
+        self._news.on("revoked", self._revoked_elsewhere)
+        self._news.on("over", self._said_over)
+        self._news.sweep(self._sessions.look)
+        self._news.sweep(self._look)
         await self._sessions.start()
-        async with self._journal.open(self._turns.compose, self._turns.announce):
+        async with (
+            self._journal.open(self._turns.compose, self._turns.announce, self._turns.strand),
+            self._news.open(),
+        ):
             tasks = [
                 asyncio.create_task(self._sweep(), name="sessions"),
                 asyncio.create_task(self._expiry.run(), name="expiry"),
@@ -113,11 +126,20 @@ class Gateway:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+                await self._turns.close()
+                await self._leave()
 
     @property
     def connections(self) -> int:
         """How many clients are connected."""
         return len(self._registry.all)
+
+    def members(self, room: str) -> Sequence[Connection]:
+        """Who is connected here of ``user:<id>``, ``session:<id>`` or ``family:<id>``, a login."""
+        kind, _, name = room.partition(":")
+        registry = self._registry
+        by = {"user": registry.user, "session": registry.of, "family": registry.family}
+        return by[kind](name) if kind in by else ()
 
     @property
     def guests(self) -> int:
@@ -133,6 +155,11 @@ class Gateway:
     def waiting(self) -> int:
         """How many messages of this node wait for their turn."""
         return self._turns.waiting
+
+    @property
+    def untold(self) -> int:
+        """How many words for other nodes could not be said: these find the rows."""
+        return self._news.dropped
 
     # ---- coming and going
 
@@ -157,13 +184,21 @@ class Gateway:
         self._registry.reserve(connection)
         try:
             await self._budgets.take(connection, "connects")
+            elsewhere = await self._sessions.sockets_elsewhere(connection.user_id)
+            self._registry.check(connection, elsewhere)
             session = await self._session(connection, hello)
-            # Revoked in the meantime, it was in nobody's list to be closed.
-            await self._auth.verify(token, guests=True)
+            try:
+                # Revoked in the meantime, it was in nobody's list to be closed.
+                await self._auth.verify(token, guests=True)
+            except BaseException:
+                self._sessions.part(session)
+                raise
         except BaseException:
             self._registry.release(connection)
             raise
         self._enter(connection, session)
+        if connection.restored:
+            connection.turns = -1  # until it is welcomed
         return connection
 
     async def welcome(self, connection: Connection, hello: Hello) -> None:
@@ -172,6 +207,7 @@ class Gateway:
         if session is not None and connection.restored:
             # In this order: a turn that ends meanwhile is in one of them, one that begins is
             # held back until the client knows its session.
+            await self._turns.came_back(connection, session.id)
             active = await self._turns.active(session.id)
             history = await self._history.read(session.id, self._rules.history) or []
             connection.seen = frozenset(message.id for message in history)
@@ -237,9 +273,10 @@ class Gateway:
 
     def _enter(self, connection: Connection, session: Session) -> None:
         if connection.closed:
-            return  # it has gone meanwhile
+            self._sessions.part(session)  # it has gone meanwhile
+            return
         connection.session = session
-        self._sessions.join(session)
+        connection.turns = 0
         self._registry.enter(connection)
 
     def _exit(self, connection: Connection) -> None:
@@ -267,8 +304,9 @@ class Gateway:
     async def charge(self, connection: Connection) -> None:
         """Counts a request that is not a message. Raises ``RateLimited``."""
         await self._budgets.take(connection, "reads")
-        if connection.session is not None and self._sessions.lives(connection.session):
-            self._sessions.touch(connection.session)
+        session = connection.session
+        if session is not None and await self._sessions.lives(session):
+            self._sessions.touch(session)
 
     async def say(self, connection: Connection, say: Say) -> Receipt:
         """Stores a message that asks for an answer. ``begin`` of the receipt must be called.
@@ -328,7 +366,7 @@ class Gateway:
     async def _present(self, connection: Connection) -> Session:
         """The connection's session; a new one where it has ended."""
         session = connection.session
-        if session is not None and self._sessions.lives(session):
+        if session is not None and await self._sessions.lives(session):
             return session
         if session is not None:
             connection.outlet.tell(SessionOver(session.id, session.why))
@@ -338,16 +376,17 @@ class Gateway:
         connection.outlet.tell(SessionCreated(session.id, session.expires_at))
         return session
 
-    def _living(self, connection: Connection) -> Session:
-        if connection.session is None or not self._sessions.lives(connection.session):
+    async def _living(self, connection: Connection) -> Session:
+        session = connection.session
+        if session is None or not await self._sessions.lives(session):
             raise SessionExpired("the session has ended: the next message opens a new one")
-        return connection.session
+        return session
 
     async def history(
         self, connection: Connection, limit: int, before: str | None
     ) -> list[Message]:
         """The newest messages of the session, oldest first. Raises ``ValidationError``."""
-        session = self._living(connection)
+        session = await self._living(connection)
         messages = await self._history.read(session.id, limit, before)
         if messages is None:
             fault = "no message of this session"
@@ -356,7 +395,8 @@ class Gateway:
 
     async def info(self, connection: Connection) -> Info:
         """The session and what goes on in it. Raises ``SessionExpired``."""
-        session = self._living(connection)
+        session = await self._living(connection)
+        await self._sessions.refresh(session)
         return Info(
             session_id=session.id,
             message_count=await self._history.count(session.id),
@@ -368,18 +408,19 @@ class Gateway:
 
     async def resume(self, connection: Connection, turn_id: str, after: int) -> Resumed:
         """Goes on with a turn behind number ``after``. Raises ``TurnNotFound``."""
-        self._living(connection)
+        await self._living(connection)
         return await self._turns.resume(connection, turn_id, after)
 
     async def cancel(self, connection: Connection, turn_id: str | None) -> tuple[str, str]:
         """Ends a turn; returns its id and final status. Raises ``TurnNotFound``."""
-        return await self._turns.cancel(self._living(connection).id, turn_id)
+        return await self._turns.cancel((await self._living(connection)).id, turn_id)
 
     async def end(self, connection: Connection) -> SessionRow:
         """Ends the session for all its devices, and what runs in it."""
-        session = self._living(connection)
+        session = await self._living(connection)
         # First, so that nothing more is said in it while what runs is cancelled.
         row = await self._sessions.end(session)
+        self._news.tell("over", session.id)
         try:
             await self._turns.end(session.id)
         finally:
@@ -400,21 +441,50 @@ class Gateway:
         await self._journal.drain(seconds)
 
     def _revoked(self, family_id: str) -> None:
+        self._news.tell("revoked", family_id)
+        self._close(family_id)
+
+    def _revoked_elsewhere(self, family_id: str) -> None:
+        self._auth.forget(family_id)
+        self._close(family_id)
+
+    async def _look(self) -> None:
+        """Finds the logins that were revoked and of which no word came."""
+        for family_id in await self._auth.revoked(asked=bool(self._registry.all)):
+            self._close(family_id)
+
+    def _close(self, family_id: str) -> None:
         for connection in self._registry.family(family_id):
             connection.outlet.close(Unauthenticated("these tokens were revoked: log in again"))
 
+    def _said_over(self, session_id: str) -> None:
+        if self._sessions.doubt(session_id):
+            self._doubts.set()
+
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._doubts.wait()
+            self._doubts.clear()
             try:
                 over = await self._sessions.sweep()
             except Exception as error:  # noqa: BLE001 - the next one may succeed
                 log.warning("sweep_failed", error=type(error).__name__)
+                await asyncio.sleep(SWEEP_SECONDS)
                 continue
             for session in over:
                 for connection in self._registry.of(session.id):
-                    connection.outlet.tell(SessionOver(session.id, session.why))
-                    self._exit(connection)
+                    # Who came since is in the session that was opened again.
+                    if connection.session is session:
+                        connection.outlet.tell(SessionOver(session.id, session.why))
+                        self._exit(connection)
+
+    async def _leave(self) -> None:
+        try:
+            await self._sessions.close()
+        except Exception as error:  # noqa: BLE001 - others give them their grace
+            log.warning("sessions_not_left", error=type(error).__name__)
 
 
 def _text_fault(text: str) -> str | None:

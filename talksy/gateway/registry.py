@@ -11,7 +11,9 @@ from talksy.gateway.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How many sockets, and whose, there may be at once."""
+    """How many sockets, and whose, there may be at once: a user's on all nodes together, those of
+    an address on each.
+    """
 
     per_user: int = 20
     per_address: int = 100
@@ -38,13 +40,13 @@ class Index:
 
 
 class Registry:
-    """The connections, by session and login, and counted by user and address."""
+    """The connections, by session, login and user, and counted by address."""
 
     def __init__(self, caps: Caps) -> None:
         self._caps = caps
         self._sessions = Index()
         self._families = Index()
-        self._users: Counter[str] = Counter()
+        self._users = Index()
         self._addresses: Counter[str] = Counter()
         self._guests: dict[str, Counter[str]] = {}
         """The guests of each address, and how often each is connected."""
@@ -52,18 +54,26 @@ class Registry:
 
     def reserve(self, connection: Connection) -> None:
         """Adds a connection, until ``release``. Raises ``SessionLimit``."""
-        for counter, key, cap, whose in (
-            (self._users, connection.user_id, self._caps.per_user, "account"),
-            (self._addresses, connection.address, self._caps.per_address, "address"),
+        for count, cap, whose in (
+            (len(self._users.of(connection.user_id)), self._caps.per_user, "account"),
+            (self._addresses[connection.address], self._caps.per_address, "address"),
         ):
-            if counter[key] >= cap:
-                raise SessionLimit(f"this {whose} has {cap} connections: close one first")
+            if count >= cap:
+                raise _full(whose, cap)
         if connection.identity.guest:
             self._reserve_guest(connection.address, connection.user_id)
-        self._users[connection.user_id] += 1
+        self._users.add(connection.user_id, connection)
         self._addresses[connection.address] += 1
         self._families.add(connection.identity.family_id, connection)
         self.all[connection] = None
+
+    def check(self, connection: Connection, elsewhere: int) -> None:
+        """Looks whether its user has room for it who has ``elsewhere`` connections on other nodes.
+
+        Raises ``SessionLimit``.
+        """
+        if len(self._users.of(connection.user_id)) + elsewhere > self._caps.per_user:
+            raise _full("account", self._caps.per_user)
 
     def _reserve_guest(self, address: str, guest_id: str) -> None:
         guests = self._guests.get(address, Counter())
@@ -78,7 +88,7 @@ class Registry:
             return
         del self.all[connection]
         self._families.drop(connection.identity.family_id, connection)
-        _take_one(self._users, connection.user_id)
+        self._users.drop(connection.user_id, connection)
         _take_one(self._addresses, connection.address)
         if connection.identity.guest:
             guests = self._guests[connection.address]
@@ -110,6 +120,14 @@ class Registry:
     def family(self, family_id: str) -> Sequence[Connection]:
         """The connections that came with, or went over to, tokens of a family."""
         return self._families.of(family_id)
+
+    def user(self, user_id: str) -> Sequence[Connection]:
+        """The connections of a user."""
+        return self._users.of(user_id)
+
+
+def _full(whose: str, cap: int) -> SessionLimit:
+    return SessionLimit(f"this {whose} has {cap} connections: close one first")
 
 
 def _take_one(counter: Counter[str], key: str) -> None:

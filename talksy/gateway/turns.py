@@ -14,6 +14,7 @@ from talksy.database.rows import TurnRow
 from talksy.errors import Overloaded, TalksyError, TurnNotFound
 from talksy.events import Active, MessageAdded
 from talksy.gateway.connection import Connection
+from talksy.gateway.news import News
 from talksy.gateway.registry import Registry
 from talksy.gateway.requests import Receipt, Resumed, Rules
 from talksy.journal import Journal, Mirror, Reader
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 BEGIN_SECONDS = 0.01
 BEGIN_LOOKS = 100
 """A turn that was stored begins within so many looks, unless something is badly wrong."""
+SKEW_MS = 60_000
+"""Clocks of nodes may differ by so much, and what was missed is found all the same."""
 
 
 class Turns:
@@ -40,6 +43,7 @@ class Turns:
         others: Mapping[str, LanguageModel],
         rules: Rules,
         clock: Callable[[], int],
+        news: News,
     ) -> None:
         self._lane = lane
         self._history = history
@@ -52,6 +56,13 @@ class Turns:
         # Who asked for a turn that has yet to be announced: the ack told them of their message.
         self._senders: dict[str, Connection] = {}
         self._queued: set[str] = set()
+        self._news = news
+        self._behind: dict[str, bool] = {}
+        """Sessions that are being caught up with, and whether there is more since."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looked_at = clock()
+        news.on("turns", self._hear)
+        news.sweep(self._look)
 
     @property
     def waiting(self) -> int:
@@ -94,7 +105,7 @@ class Turns:
         if admission.started is not None:
             self._journal.start(admission.started)
         if admission.interrupts is not None:
-            self._journal.halt(admission.interrupts, "interrupted")
+            self._journal.urge(admission.interrupts, "interrupted")
 
     def forget(self, connection: Connection) -> None:
         """The connection has gone: it is nobody's sender."""
@@ -120,32 +131,134 @@ class Turns:
         return Turn(model, trim(prompts, budget), degraded=lost)
 
     async def announce(self, row: TurnRow, mirror: Mirror) -> None:
-        """Shows the message to the session's other devices and the turn to all of them."""
+        """Shows the message to the session's other devices and the turn to all of them, here and
+        on other nodes.
+        """
+        self._news.tell("turns", row.session_id)
+        here = self._registry.of(row.session_id)
+        if any(0 <= item.turns < row.ordinal - 1 for item in here):
+            # Those before it began on other nodes, and are shown before it.
+            try:
+                await self._catch_up(row.session_id)
+            except TalksyError as error:
+                log.warning("turns_not_shown", code=error.code, turn_id=row.id)
+        await self._show(row, mirror)
+
+    async def _show(self, row: TurnRow, mirror: Mirror) -> None:
         self._queued.discard(row.id)
         sender = self._senders.pop(row.id, None)
         message: Message | None = None
-        if any(item is not sender for item in self._registry.of(row.session_id)):
+        others = [item for item in self._lacking(row) if item is not sender]
+        # What is tried again by itself was shown before.
+        if others and not await self._tried_again(row):
             try:
                 message = await self._history.find(row.session_id, row.message_id)
             except TalksyError as error:
                 # The answer is worth more than the echo of the question.
                 log.warning("message_not_shown", code=error.code, turn_id=row.id)
         # Who asked is told, also if its session has ended since it was given its word.
-        told = dict.fromkeys(self._registry.of(row.session_id))
+        told = dict.fromkeys(self._lacking(row))
         if sender is not None:
             told[sender] = None
         for connection in told:
+            connection.turns = max(connection.turns, row.ordinal)
             shown = message if connection is not sender else None
             connection.deliver(partial(_show, connection, shown, mirror))
+
+    def _lacking(self, row: TurnRow) -> list[Connection]:
+        """Who was in the session when the turn began, and was not shown it."""
+        here = self._registry.of(row.session_id)
+        return [connection for connection in here if connection.turns < row.ordinal]
+
+    async def _tried_again(self, row: TurnRow) -> bool:
+        if row.attempt == 1:
+            return False
+        before = await self._lane.begun(row.session_id, row.ordinal - 2)
+        return any(turn.next_turn_id == row.id for turn in before)
+
+    def strand(self, mirror: Mirror) -> None:
+        """Hangs up on those who read what this node hears no more of: another one does."""
+        for connection in self._registry.of(mirror.session_id):
+            if connection.reads(mirror.turn_id):
+                log.warning("reader_stranded", turn_id=mirror.turn_id)
+                connection.outlet.close(Overloaded(retry_after=1))
+
+    # ---- turns that began on other nodes
+
+    async def came_back(self, connection: Connection, session_id: str) -> None:
+        """Who comes back to a session is shown what begins from here; what runs, where it asks."""
+        connection.turns = max(connection.turns, await self._lane.last(session_id))
+
+    def _hear(self, session_id: str) -> None:
+        """Something began in a session on another node."""
+        if not self._registry.of(session_id):
+            return
+        if session_id in self._behind:
+            self._behind[session_id] = True
+            return
+        self._behind[session_id] = True
+        task = asyncio.create_task(self._follow_up(session_id), name=f"news of {session_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("news_failed", exc_info=error)
+
+    async def _follow_up(self, session_id: str) -> None:
+        try:
+            while self._behind[session_id]:
+                self._behind[session_id] = False
+                await self._catch_up(session_id)
+        except TalksyError as error:
+            # The rows are looked at again by the sweep.
+            log.info("news_put_off", code=error.code)
+        finally:
+            del self._behind[session_id]
+
+    async def _catch_up(self, session_id: str) -> None:
+        """Shows what began in a session and its connections here have not been shown."""
+        known = [item.turns for item in self._registry.of(session_id) if item.turns >= 0]
+        if not known:
+            return
+        for row in await self._lane.begun(session_id, min(known)):
+            if row.runs_at(self._lane.owner):
+                continue  # it begins here, and shows itself
+            if any(0 <= item.turns < row.ordinal for item in self._registry.of(session_id)):
+                await self._show(row, await self._journal.open_turn(row))
+
+    async def _look(self) -> None:
+        """Looks for turns of which no word came."""
+        if not self._registry.all:
+            return
+        now = self._clock()
+        lately = await self._lane.lately(self._looked_at - SKEW_MS)
+        self._looked_at = now
+        for session_id, last in lately.items():
+            if any(0 <= item.turns < last for item in self._registry.of(session_id)):
+                self._hear(session_id)
+
+    async def close(self) -> None:
+        """Looks no further."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # ---- what clients ask of turns
 
     async def active(self, session_id: str) -> list[Active]:
-        """The turn that runs, then those that wait."""
-        running = self._journal.of(session_id)
-        active = [Active(mirror.turn_id, mirror.last_seq) for mirror in running]
-        known = {turn.turn_id for turn in active}
+        """The turn that runs, wherever, then those that wait."""
+        active = [
+            Active(mirror.turn_id, mirror.last_seq) for mirror in self._journal.of(session_id)
+        ]
+        # In this order: what waits no longer runs.
         waiting = await self._lane.waiting(session_id)
+        if not active and (row := await self._lane.running(session_id)) is not None:
+            mirror = self._journal.mirror(row.id)
+            last_seq = mirror.last_seq if mirror is not None else row.events - 1
+            active = [Active(row.id, last_seq)]
+        known = {turn.turn_id for turn in active}
         return active + [Active(turn_id, -1) for turn_id in waiting if turn_id not in known]
 
     async def resume(self, connection: Connection, turn_id: str, after: int) -> Resumed:
@@ -183,8 +296,13 @@ class Turns:
                 raise TurnNotFound
             if row.status != "running":
                 return row.id, row.status
-            # Stored, and about to begin here.
             turn_id = row.id
+            if not row.runs_at(self._lane.owner):
+                ending = await self._journal.stop_far(row, "cancelled")
+                if ending is None:
+                    break
+                return turn_id, ending.reason
+            # Stored, and about to begin here.
             await asyncio.sleep(BEGIN_SECONDS)
         raise Overloaded
 
@@ -207,6 +325,8 @@ class Turns:
             await self.cancel(session_id, turn_id)
         for mirror in self._journal.of(session_id):
             await self._journal.stop(mirror.turn_id, "cancelled")
+        if (row := await self._lane.running(session_id)) is not None:
+            await self.cancel(session_id, row.id)
 
 
 def _show(connection: Connection, message: Message | None, mirror: Mirror) -> None:

@@ -1,7 +1,8 @@
 """Turns, numbered and kept for as long as somebody may still want them."""
 
-from talksy.journal.journal import Announce, Compose, Journal, Keep
+from talksy.journal.journal import Announce, Compose, Journal
+from talksy.journal.keep import FleetStats, Keep
 from talksy.journal.mirror import Mirror, Reader
 from talksy.journal.run import Bounds
 
-__all__ = ["Announce", "Bounds", "Compose", "Journal", "Keep", "Mirror", "Reader"]
+__all__ = ["Announce", "Bounds", "Compose", "FleetStats", "Journal", "Keep", "Mirror", "Reader"]

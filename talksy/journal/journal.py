@@ -1,25 +1,36 @@
 """Runs turns into mirrors, gives each its one ending, and hands out readers.
 
 The ending of a turn is committed to its row before anybody is told. The row decides: where it has
-another ending than this node would have given it, the readers are told the row's.
+another ending than this node would have given it, the readers are told the row's. What other nodes
+read goes through the log, what they write is followed, what they leave behind is taken over.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from time import monotonic
 
 import structlog
 
 from talksy.conversation import Turn
 from talksy.database.lane import Finished, Lane
-from talksy.database.rows import TurnRow
+from talksy.database.leases import Lease, Leases
+from talksy.database.rows import TurnRow, Wanted
 from talksy.errors import InternalError, TalksyError, TurnNotFound
 from talksy.events import Ending, Reason
 from talksy.ids import new_id
+from talksy.journal.flush import Flushed, Flusher
+from talksy.journal.follow import Follower
+from talksy.journal.hold import Hold
+from talksy.journal.keep import FleetStats, Keep
+from talksy.journal.lines import line_of_ending
 from talksy.journal.mirror import Mirror, Reader, ending_of, opened
 from talksy.journal.run import Bounds, Run
+from talksy.journal.takeover import Taken, Taker
 from talksy.metrics import Metrics
+from talksy.state import Away, Bus, TurnLog
 from talksy.tracing import Tracing
 
 log = structlog.get_logger(__name__)
@@ -28,20 +39,8 @@ Compose = Callable[[TurnRow], Awaitable[Turn]]
 """Makes the turn of a row: its conversation and its model."""
 Announce = Callable[[TurnRow, Mirror], Awaitable[None]]
 """Tells the session's connections of a turn and attaches their readers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """How long and how much a node keeps."""
-
-    bytes: int = 256_000_000
-    """All turns together; beyond it no new ones are taken."""
-    ended_seconds: float = 30.0
-    """An ended turn in memory, unless somebody reads it; later its row answers."""
-    checkpoint_seconds: float = 1.0
-    """How often the text of running turns is stored: what a crash may lose."""
-    patience_seconds: float = 10.0
-    """How long an ending waits for the database before the readers are told without it."""
+Strand = Callable[[Mirror], None]
+"""Sends those who read a turn to another node: this one is cut off from whoever knows more."""
 
 
 class Journal:
@@ -56,35 +55,72 @@ class Journal:
         keep: Keep | None = None,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
+        leases: Leases | None = None,
+        log: TurnLog | None = None,
+        bus: Bus | None = None,
     ) -> None:
+        """Without ``leases`` the node has the database to itself; ``log`` and ``bus`` are its ways
+        to other nodes.
+        """
         self._lane = lane
         self._clock = clock
+        self._warned = False
         self._bounds = bounds or Bounds()
         self._keep = keep or Keep()
         self._metrics = metrics or Metrics()
         self._tracing = tracing or Tracing()
+        self._bus = bus
         self._compose: Compose
         self._announce: Announce
+        self._strand: Strand
         self._mirrors: dict[str, Mirror] = {}
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended_at: dict[str, float] = {}
         self._bytes = 0
         self._closing = False
+        self._stored_at = 0.0
+        self._orphaned: dict[str, Run] = {}
+        """Turns that were taken from this node and have yet to get their ending."""
+        self._lost = 0
+        self._hold = Hold(leases, renewed=self._renewed, let_go=self._let_go)
+        self._taker = Taker(lane, log, clock=clock, taken=self._taken)
+        self._follower = Follower(lane, log, ended=self._told)
+        self._flusher = Flusher(log, self._lose) if log is not None else None
+        self._alone = leases is None
 
     @asynccontextmanager
-    async def open(self, compose: Compose, announce: Announce) -> AsyncIterator[None]:
-        """Ends what a dead process left running, goes on with what waits, and serves."""
-        self._compose, self._announce = compose, announce
-        task = asyncio.create_task(self._look_after(), name="journal")
+    async def open(
+        self, compose: Compose, announce: Announce, strand: Strand = lambda _mirror: None
+    ) -> AsyncIterator[None]:
+        """Ends what dead nodes left running, goes on with what waits, and serves."""
+        self._compose, self._announce, self._strand = compose, announce, strand
+        await self._hold.take()
+        if self._bus is not None:
+            self._bus.on_gap(self._follower.heard_again)
+            await self._bus.listen(f"node:{self._lane.owner}", self._hear)
+        beside = [
+            asyncio.create_task(work, name=name)
+            for name, work in {
+                "journal": self._look_after(),
+                "lease": self._hold.run(),
+                "takeover": self._sweep(),
+                "follow": self._follower.run(),
+                **({"flush": self._flusher.run()} if self._flusher else {}),
+            }.items()
+        ]
         try:
             await self._recover()
             yield
         finally:
             self._closing = True
-            task.cancel()
             await self.drain(0)
-            await asyncio.gather(task, return_exceptions=True)
+            await self._flush_rest()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await self._taker.stop()
+            await self._hold.give_back()
 
     # ---- turns
 
@@ -103,14 +139,38 @@ class Journal:
         """How many turns run here."""
         return len(self._runs)
 
+    def stats(self) -> FleetStats:
+        """What this node has done for others and they for it."""
+        written = self._flusher.counts if self._flusher else Flushed()
+        heard = self._follower.counts
+        return FleetStats(
+            nodes=self._hold.nodes,
+            followed=len(self._follower),
+            behind=self._flusher.behind if self._flusher else 0,
+            appends=written.appends,
+            appended_events=written.events,
+            resent_events=written.resent,
+            nudges=heard.nudges,
+            gaps=heard.gaps,
+            log_reads=heard.reads,
+            endings_asked=heard.asked,
+            taken_over=self._taker.count,
+            lost=self._lost,
+        )
+
     def start(self, row: TurnRow) -> None:
         """Runs a turn that the lane has started, unless it was begun before."""
         if row.id in self._mirrors:
             return
-        run = Run(row, opened(row), self._bounds, self._metrics)
+        given = self._flusher.mark if self._flusher else _nothing
+        run = Run(row, opened(row), self._bounds, self._metrics, given=given, sure=self._hold.sure)
         self._mirrors[row.id] = run.mirror
         self._runs[row.id] = run
-        task = asyncio.create_task(self._run(run), name=f"turn {row.id}")
+        given(run)
+        self._spawn(self._run(run), name=f"turn {row.id}")
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -134,6 +194,41 @@ class Journal:
         if run := self._runs.get(turn_id):
             run.stop(reason)
 
+    def urge(self, row: TurnRow, reason: Wanted) -> None:
+        """Asks for the end of a turn whose row wants it, wherever it runs."""
+        if row.owner == self._lane.owner:
+            self.halt(row.id, reason)
+        elif self._bus is not None:
+            # A hint: the next renewal of the other's lease tells the same.
+            self._spawn(self._say_stop(self._bus, row, reason), name=f"urge {row.id}")
+
+    async def _say_stop(self, bus: Bus, row: TurnRow, reason: Wanted) -> None:
+        try:
+            await bus.say(f"node:{row.owner}", f"stop {row.id} {reason}")
+        except Away:
+            log.info("stop_not_said", turn_id=row.id)
+
+    def _hear(self, word: str) -> None:
+        """What another node asks of this one."""
+        match word.split(" "):
+            case ["stop", turn_id, ("cancelled" | "interrupted") as reason]:
+                if run := self._runs.get(turn_id):
+                    run.stop(reason)
+            case _:
+                log.info("word_unknown")  # of a later version
+
+    async def stop_far(self, row: TurnRow, reason: Wanted) -> Ending | None:
+        """Ends a turn that another node runs and returns its ending, or None where that does not
+        come in time.
+        """
+        asked = await self._lane.want(row.id, reason)
+        if asked is None:
+            ended = await self._lane.find(row.session_id, row.id)
+            return ending_of(ended) if ended is not None and ended.status != "running" else None
+        self._follower.open(asked)
+        self.urge(asked, reason)
+        return await self._follower.ended(row.id, self._keep.far_seconds)
+
     async def dropped(self, row: TurnRow) -> None:
         """Tells of a turn that ended before it began."""
         mirror = Mirror.past(row)
@@ -143,13 +238,21 @@ class Journal:
         await self._tell(row, mirror)
 
     def mirror(self, turn_id: str) -> Mirror | None:
-        """What is in memory of a turn."""
+        """What is in memory of a turn that began here."""
         return self._mirrors.get(turn_id)
 
     def of(self, session_id: str) -> list[Mirror]:
-        """What runs in a session: one turn, or none."""
+        """What this node runs in a session: one turn, or none."""
         runs = self._runs.values()
         return [run.mirror for run in runs if run.row.session_id == session_id]
+
+    async def open_turn(self, row: TurnRow) -> Mirror:
+        """The events of a turn, wherever it runs or ran; attach readers without awaiting more."""
+        if mirror := self._mirrors.get(row.id):
+            return mirror
+        if row.status == "running":
+            return self._follower.open(row)
+        return await self._follower.recall(row) or Mirror.past(row)
 
     async def read(
         self, session_id: str, turn_id: str, after: int, wake: Callable[[], None]
@@ -164,10 +267,10 @@ class Journal:
             waits = turn_id in await self._lane.waiting(session_id)
             row = None if waits else await self._lane.find(session_id, turn_id)
             mirror = self._mirrors.get(turn_id)  # it may have begun meanwhile
-            if mirror is None and row is not None and row.status != "running":
-                mirror = Mirror.past(row)
             if mirror is None and row is None and not waits:
                 raise TurnNotFound
+            if mirror is None and row is not None and not row.runs_at(self._lane.owner):
+                mirror = await self.open_turn(row)
         if mirror is None:
             return None
         if mirror.session_id != session_id:
@@ -177,9 +280,11 @@ class Journal:
     async def drain(self, seconds: float) -> None:
         """Starts nothing more, gives running turns ``seconds`` to end, then interrupts them."""
         self._closing = True
-        if self._tasks and seconds:
-            await asyncio.wait(self._tasks, timeout=seconds)
         loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self._tasks and loop.time() < deadline:
+            # Again and again: what was admitted just now has yet to begin.
+            await asyncio.wait(self._tasks, timeout=deadline - loop.time())
         deadline = loop.time() + self._keep.patience_seconds
         while self._tasks and loop.time() < deadline:
             # Again and again: an ending on its way may have started one more.
@@ -209,6 +314,8 @@ class Journal:
 
     async def _answer(self, run: Run) -> Finished:
         row = run.row
+        if row.wanted is not None:
+            run.stop(row.wanted)
         await self._tell(row, run.mirror)
         try:
             ending = await run.drain(await self._compose(row))
@@ -229,20 +336,28 @@ class Journal:
 
     async def _commit(self, run: Run, ending: Ending) -> Finished:
         """Stores the ending, for as long as it takes, and tells the readers."""
-        row = run.row
+        row, total = run.row, run.events
+        run.ending = True
         # A clock of its own: an attempt may take long, too.
         patience = asyncio.get_running_loop().call_later(
             self._keep.patience_seconds, self._give_up, run
         )
         pause = 0.05
-        while True:
+        finished = Finished(won=False)
+        while not run.lost:
+            if run.ended.is_set():
+                # The readers were told so already, and the row shall tell no other reason.
+                ending = replace(ending, reason="interrupted", error=None)
             try:
                 finished = await self._lane.finish(
-                    row, ending, events=len(run.mirror.events), advance=not self._closing
+                    row, ending, events=total, advance=not self._closing
                 )
                 if not finished.won:
                     now = await self._lane.find(row.session_id, row.id)
-                    ending = ending_of(now) if now is not None else ending
+                    if now is not None and now.status == "running":
+                        self._lose(run)  # its new owner is about to end it
+                        break
+                    ending, total = (ending_of(now), now.events) if now else (ending, total)
                     # It may have been ours all the same, and only its answer lost.
                     finished = replace(finished, next=await self._stray(row.session_id))
                 break
@@ -251,49 +366,122 @@ class Journal:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
         patience.cancel()
-        self._end(run, ending)
+        if finished.won:
+            run.release()
+        if not run.lost:
+            run.drop()
+            self._end(run, ending, total)
         del self._runs[row.id]
+        if finished.won and self._flusher is not None:
+            run.final = line_of_ending(ending, total, text=not row.streamed)
+            self._flusher.hurry(run)
         return finished
 
     def _give_up(self, run: Run) -> None:
         """The database stays away: the readers are told without it."""
-        self._end(run, Ending("interrupted", None, chunks=run.chunks))
+        if not run.lost:
+            run.drop()
+            ending = Ending("interrupted", None, chunks=run.chunks)
+            self._end(run, ending, len(run.mirror.events))
 
     async def _stray(self, session_id: str) -> TurnRow | None:
         """A turn that the lane has started for this node, and that does not run here."""
         row = await self._lane.mine(session_id)
         return row if row is not None and row.id not in self._mirrors else None
 
-    def _end(self, run: Run, ending: Ending) -> None:
+    def _end(self, run: Run, ending: Ending, total: int) -> None:
         """Tells the readers, the first time."""
         if run.ended.is_set():
             return
         self._ended_at[run.row.id] = asyncio.get_running_loop().time()
-        run.mirror.finish(ending)
+        run.mirror.finish(ending, total)
         run.ended.set()
         self._metrics.turns.ended(ending, streamed=run.row.streamed, seconds=run.seconds)
         log.info("turn_ended", reason=ending.reason, chunks=ending.chunks)
 
+    # ---- who writes
+
+    def _renewed(self, lease: Lease, since: float) -> None:
+        """The lease was renewed: what is no longer ours is lost, the rest goes on."""
+        if lease.nodes > 1 and self._bus is None and not self._warned:
+            self._warned = True
+            log.warning("nodes_without_redis", nodes=lease.nodes, hint="set REDIS_URL on all")
+        for run in list(self._runs.values()):
+            if run.row.id not in lease.running:
+                if run.began_at < since and not run.ended.is_set() and not run.ending:
+                    self._lose(run)
+                continue
+            run.release()
+            wanted = lease.running[run.row.id]
+            if wanted is not None:
+                run.stop(wanted)
+
+    def _lose(self, run: Run) -> None:
+        """Another node has the turn now: its ending is the other's."""
+        if run.lost:
+            return
+        self._lost += 1
+        self._orphaned[run.row.id] = run
+        log.warning("turn_lost_to_other", turn_id=run.row.id, session_id=run.row.session_id)
+        run.lose()
+        if self._flusher is not None:
+            self._flusher.forget(run)
+        if run.mirror.end is None:
+            self._follower.adopt(run.mirror)
+        else:
+            del self._orphaned[run.row.id]  # its readers were told before
+
+    def _let_go(self) -> None:
+        """The lease is over and nobody can be asked: others end what this node writes."""
+        given_up = [run for run in self._runs.values() if not (run.lost or run.ended.is_set())]
+        if given_up:
+            log.warning("lease_lost", turns=len(given_up))
+        for run in given_up:
+            run.stop("interrupted")
+            self._give_up(run)
+        for mirror in self._follower.stranded():
+            self._strand(mirror)
+
+    def _told(self, mirror: Mirror) -> None:
+        """A mirror has its ending from another node."""
+        if run := self._orphaned.pop(mirror.turn_id, None):
+            run.ended.set()
+        if mirror.turn_id in self._mirrors:
+            self._ended_at[mirror.turn_id] = asyncio.get_running_loop().time()
+
+    def _taken(self, taken: Taken) -> None:
+        self._metrics.turns.ended(taken.ending, streamed=taken.row.streamed)
+        self._follower.settle(taken.row.id, taken.events, taken.ending, taken.total)
+        if taken.next is not None:
+            self.start(taken.next)
+
     # ---- what goes on beside
 
     async def _recover(self) -> None:
-        for row in await self._lane.orphans():
-            ending = Ending(
-                "interrupted",
-                row.text,
-                row.chunks,
-                row.provider,
-                row.model,
-                degraded=row.degraded,
-                ended_at=self._clock(),
-            )
-            await self._lane.finish(row, ending, events=row.events, advance=False)
-            self._metrics.turns.ended(ending, streamed=row.streamed)
-            log.info("turn_recovered", session_id=row.session_id, turn_id=row.id)
+        """Before anybody is served: what an embedded database was left with is ended at once."""
+        await self._taker.look()
+        if self._alone:
+            await self._taker.settle()
+        await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Starts what waits where nothing runs."""
         for session_id in await self._lane.stalled():
-            row_or_none = await self._lane.next(session_id, self._clock())
-            if row_or_none is not None:
-                self.start(row_or_none)
+            row = await self._lane.next(session_id, self._clock())
+            if row is not None:
+                self.start(row)
+
+    async def _sweep(self) -> None:
+        """Looks for what dead nodes left, where there are others."""
+        while not self._alone:
+            await asyncio.sleep(self._keep.sweep_seconds * (1 + random.random() * 0.67))  # noqa: S311 - no secret
+            if self._closing:
+                continue
+            try:
+                await self._taker.look()
+                await self._go_on()
+            except Exception as error:  # noqa: BLE001 - the next look may succeed
+                log.warning("takeover_put_off", error=type(error).__name__)
 
     async def _look_after(self) -> None:
         while True:
@@ -307,19 +495,35 @@ class Journal:
             self._forget()
 
     async def _checkpoint(self) -> None:
-        due = [run for run in self._runs.values() if run.progress > run.stored]
+        logged = self._flusher is not None and not self._flusher.away
+        every = self._keep.logged_seconds if logged else 0
+        if (now := monotonic()) - self._stored_at < every:
+            return
+        due = [run for run in self._runs.values() if run.progress > run.stored and not run.lost]
         if not due:
             return
         reached = [run.progress for run in due]
         await self._lane.checkpoint([run.checkpoint() for run in due])
+        self._stored_at = now
         for run, progress in zip(due, reached, strict=True):
             run.stored = progress
 
     async def _begin_strays(self) -> None:
-        """Starts what was stored by an admission whose answer was lost: nobody else will."""
-        for row in await self._lane.strays(self._mirrors):
+        """Goes on with what is in our name although its answer was lost: nobody else will."""
+        for row in await self._lane.strays(self._mirrors.keys() | self._taker.under_way):
             log.warning("turn_found", session_id=row.session_id, turn_id=row.id)
-            self.start(row)
+            if row.fence == 1:
+                self.start(row)
+            else:
+                self._taker.take(row)
+
+    async def _flush_rest(self) -> None:
+        """Gives the last endings a moment to reach the log: their readers would have to ask."""
+        deadline = monotonic() + 1
+        while self._flusher is not None and self._flusher.behind and monotonic() < deadline:
+            if self._flusher.away:
+                return
+            await asyncio.sleep(0.01)
 
     def _forget(self) -> None:
         oldest = asyncio.get_running_loop().time() - self._keep.ended_seconds
@@ -328,4 +532,8 @@ class Journal:
                 continue
             if ended_at <= oldest:
                 del self._mirrors[turn_id], self._ended_at[turn_id]
-        self._bytes = sum(mirror.bytes for mirror in self._mirrors.values())
+        self._bytes = sum(mirror.bytes for mirror in self._mirrors.values()) + self._follower.size
+
+
+def _nothing(_run: Run) -> None:
+    """There is no log."""

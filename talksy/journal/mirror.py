@@ -1,6 +1,6 @@
 """What a node knows of a turn, and the cursors of those who read it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -29,6 +29,7 @@ class Mirror:
         "session_id",
         "streamed",
         "text_bytes",
+        "total",
         "turn_id",
     )
 
@@ -40,6 +41,8 @@ class Mirror:
         self.events: list[Event] = []
         self.text_bytes = 0
         self.end: Ending | None = None
+        self.total = 0
+        """How many events count, once it has ended; more than there are where some never came."""
         self.readers: dict[Reader, None] = {}
 
     @classmethod
@@ -47,6 +50,7 @@ class Mirror:
         """An ended turn of which only the row is left: its ending is all there is to read."""
         mirror = cls(turn)
         mirror.end = ending_of(turn)
+        mirror.total = turn.events
         return mirror
 
     @property
@@ -66,10 +70,21 @@ class Mirror:
             self.text_bytes += len(event.content.encode("utf-8", "surrogatepass"))
         self._call()
 
-    def finish(self, ending: Ending) -> None:
-        """Sets the ending, once, and calls the readers."""
+    def extend(self, events: Sequence[Event]) -> None:
+        """Adds the next events and calls the readers."""
+        self.events += events
+        self.text_bytes += sum(len(e.content) for e in events if isinstance(e, Chunk))
+        self._call()
+
+    def finish(self, ending: Ending, total: int | None = None) -> None:
+        """Sets the ending, once, and calls the readers.
+
+        ``total`` is how many events count; what was given beyond is void.
+        """
         if self.end is not None:
             raise RuntimeError(f"turn {self.turn_id} has ended")
+        self.total = len(self.events) if total is None else total
+        del self.events[self.total :]
         self.end = ending
         self._call()
 
@@ -115,7 +130,8 @@ class Reader:
         self.close()
         self.after = number
         ending = mirror.end
-        if mirror.streamed and ending.reason == "completed" and number == len(mirror.events) > 0:
+        given = len(mirror.events) == mirror.total == number > 0
+        if mirror.streamed and ending.reason == "completed" and given:
             ending = replace(ending, text=None)
         return number, ending
 
@@ -153,4 +169,5 @@ def ending_of(turn: TurnRow) -> Ending:
         error=turn.error,
         degraded=turn.degraded,
         ended_at=turn.ended_at or 0,
+        next_turn_id=turn.next_turn_id,
     )

@@ -1,15 +1,16 @@
 """One running turn: its mirror, what bounds it, and the way to stop it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from talksy.conversation import Turn
 from talksy.database.lane import Checkpoint
 from talksy.database.rows import TurnRow
 from talksy.errors import PayloadTooLarge, ProviderTimeout
-from talksy.events import Chunk, Delta, Ending, Reason, StreamReset
+from talksy.events import Chunk, Delta, Ending, Event, Reason, StreamReset
 from talksy.journal.merge import Merge
 from talksy.journal.mirror import Mirror
 from talksy.messages import clean
@@ -33,10 +34,33 @@ class Run:
     """Drains a turn into its mirror."""
 
     def __init__(
-        self, row: TurnRow, mirror: Mirror, bounds: Bounds, metrics: Metrics | None = None
+        self,
+        row: TurnRow,
+        mirror: Mirror,
+        bounds: Bounds,
+        metrics: Metrics | None = None,
+        *,
+        given: Callable[["Run"], None] = lambda _run: None,
+        sure: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``given`` is called when the mirror has more; as long as ``sure`` says no, another node
+        may have the turn: nothing is shown then, until ``release``.
+        """
         self.row = row
         self.mirror = mirror
+        self.began_at = monotonic()
+        self.ending = False
+        """Its ending is being committed: the row may have it already."""
+        self.lost = False
+        """Another node writes the turn now, or gave it its ending: nothing more is shown."""
+        self.acked = 0
+        """How many events are in the log."""
+        self.listeners = 0
+        """How many nodes followed it at the last look."""
+        self.flushed_at = 0.0
+        """When it was last written to the log, on the loop's clock."""
+        self.final: bytes | None = None
+        """Its ending for the log, once it is committed."""
         self.ended = asyncio.Event()
         """Set when the readers were told the ending."""
         self.chunks = 0
@@ -47,6 +71,9 @@ class Run:
         self._bounds = bounds
         self._metrics = (metrics or Metrics()).turns
         self._pulse = self._metrics.pulse()
+        self._told = given
+        self._sure = sure
+        self._held: list[Event] = []
         self._given: list[str] = []
         self._bytes = 0
         self._turn: Turn | None = None
@@ -58,7 +85,7 @@ class Run:
         return Checkpoint(
             turn=self.row,
             text=self.text,
-            events=len(self.mirror.events),
+            events=self.events,
             chunks=self.chunks,
             provider=answering.provider if answering else None,
             model=answering.model if answering else None,
@@ -121,7 +148,7 @@ class Run:
         self._bytes += length
         self.progress += length
         if self.row.streamed:
-            self.mirror.append(Chunk(text, self.chunks))
+            self._show(Chunk(text, self.chunks))
             self.chunks += 1
             self._pulse.beat()
 
@@ -131,14 +158,43 @@ class Run:
         self.progress += 1
         self._metrics.reset()
         if self.row.streamed:
-            self.mirror.append(reset)
+            self._show(reset)
+
+    def _show(self, event: Event) -> None:
+        if self._held or not self._sure():
+            self._held.append(event)
+        elif not self.lost and self.mirror.end is None:
+            self.mirror.append(event)
+            self._told(self)
+
+    def release(self) -> None:
+        """Shows what was held back: the turn is still ours."""
+        held, self._held = self._held, []
+        if held and not self.lost and self.mirror.end is None:
+            self.mirror.extend(held)
+            self._told(self)
+
+    def drop(self) -> None:
+        """Does not show what was held back."""
+        self._held.clear()
+
+    @property
+    def events(self) -> int:
+        """How many events were given, those that are held back among them."""
+        return len(self.mirror.events) + len(self._held)
+
+    def lose(self) -> None:
+        """Stops it: whatever it still says is not shown."""
+        self.lost = True
+        self._held.clear()
+        self.stop("interrupted")
 
     def _full(self, more: int) -> bool:
         """Whether ``more`` bytes would pass a bound; then the turn is stopped."""
         bounds = self._bounds
         if self._bytes + more > bounds.text_bytes:
             fault = f"the answer is longer than {bounds.text_bytes} bytes"
-        elif len(self.mirror.events) >= bounds.events:
+        elif self.events >= bounds.events:
             fault = f"the answer has more than {bounds.events} events"
         else:
             return False

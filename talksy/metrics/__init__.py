@@ -1,8 +1,9 @@
 """What a node counts, for Prometheus."""
 
+from talksy.metrics.join import joined
 from talksy.metrics.metrics import Metrics
 from talksy.metrics.providers import ProviderMetrics
 from talksy.metrics.tally import Tally, Values
 from talksy.metrics.turns import Pulse, TurnMetrics
 
-__all__ = ["Metrics", "ProviderMetrics", "Pulse", "Tally", "TurnMetrics", "Values"]
+__all__ = ["Metrics", "ProviderMetrics", "Pulse", "Tally", "TurnMetrics", "Values", "joined"]

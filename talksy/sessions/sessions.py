@@ -1,22 +1,28 @@
 """Sessions that live, and those that come back.
 
 A session lives ``idle_ms`` from its last activity, ``grace_ms`` after its last socket has gone, and
-``age_ms`` in all. Its history outlives it, and its owner may reopen it.
+``age_ms`` in all, on whichever nodes that is. Its history outlives it, and its owner may reopen it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
+
 from talksy.database.rows import SessionRow
-from talksy.database.sessions import SessionRows
+from talksy.database.sessions import LAG_MS, Mark, SessionRows
 from talksy.errors import Overloaded, SessionExpired, SessionLimit, SessionNotFound
 from talksy.ids import new_id
 
+log = structlog.get_logger(__name__)
+
 LINE_SECONDS = 2.0
 """How long who comes in waits for those before."""
+SETTLED_MS = 60_000
+"""Clocks of nodes are no further apart, and no transaction takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +37,14 @@ class Life:
 
 
 class Session:
-    """A session as this node knows it; times in milliseconds since the epoch."""
+    """A session with sockets on this node; times in milliseconds since the epoch."""
 
     __slots__ = (
         "_life",
         "changed",
         "created_at",
+        "ended",
         "id",
-        "joined",
         "last_active_at",
         "left_at",
         "opened_at",
@@ -52,49 +58,73 @@ class Session:
         self.created_at = row.created_at
         self.opened_at = row.opened_at
         self.last_active_at = row.last_active_at
-        self.left_at: int | None = row.expires_at - life.grace_ms
-        """When its last socket went; None while it has one."""
+        """As far as it is known here."""
+        self.left_at: int | None = None
+        """When its last socket here went; None while it has one."""
         self.sockets = 0
-        self.joined = False
-        """It has had a socket."""
         self.changed = False
-        """The row does not have the last activity yet."""
+        """The row does not have the last activity, or who is here, yet."""
+        self.ended = False
+        """Its owner ended it."""
         self._life = life
 
     @property
-    def expires_at(self) -> int:
-        """When it ends, if nothing more happens."""
-        life = self._life
-        ends = min(self.opened_at + life.age_ms, self.last_active_at + life.idle_ms)
-        return ends if self.left_at is None else min(ends, self.left_at + life.grace_ms)
+    def present_until(self) -> int:
+        """When it ends if nothing more happens and somebody stays in it."""
+        return min(self.opened_at + self._life.age_ms, self.last_active_at + self._life.idle_ms)
 
     @property
-    def why(self) -> Literal["idle", "age"]:
+    def expires_at(self) -> int:
+        """When it ends if nothing more happens, as far as it is known here."""
+        if self.left_at is None:
+            return self.present_until
+        return min(self.present_until, self.left_at + self._life.grace_ms)
+
+    @property
+    def why(self) -> Literal["idle", "age", "ended"]:
         """What ends it."""
+        if self.ended:
+            return "ended"
         aged = self.opened_at + self._life.age_ms
         return "age" if self.expires_at == aged else "idle"
 
+    def learn(self, row: SessionRow) -> None:
+        """Takes over what was done in it on other nodes."""
+        self.opened_at = max(self.opened_at, row.opened_at)
+        self.last_active_at = max(self.last_active_at, row.last_active_at)
+
 
 class Sessions:
-    """The sessions of one node. Ended ones are forgotten here and kept in the database."""
+    """The sessions in which somebody is on this node, among those of all nodes in the database.
+
+    Who creates or restores one is in it, and must ``part``.
+    """
 
     def __init__(self, rows: SessionRows, life: Life, clock: Callable[[], int]) -> None:
         self._rows = rows
         self._life = life
         self._clock = clock
         self._live: dict[str, Session] = {}
+        self._stored: set[str] = set()
+        """Those of which the rows say that somebody is in them here."""
+        self._doubted: set[str] = set()
+        """Those that are said to be over."""
+        self._over: list[Session] = []
+        """Those that are, and nobody was told yet."""
+        self._looked_at = clock()
         # What was read or counted still holds when it is written.
         self._coming = asyncio.Lock()
+        self._storing = asyncio.Lock()
 
     def __len__(self) -> int:
         return len(self._live)
 
     async def start(self) -> None:
-        """Gives the sessions of a process that died their grace: their sockets are gone."""
-        await self._rows.orphan(self._clock() + self._life.grace_ms)
+        """Gives the sessions of nodes that died their grace: their sockets are gone."""
+        await self._rows.orphan(self._clock() + self._life.grace_ms, unknown=True)
 
     async def create(self, user_id: str) -> Session:
-        """A new session. Raises ``SessionLimit``."""
+        """A new session, entered. Raises ``SessionLimit``."""
         async with self._alone():
             now = self._clock()
             await self._check_room(user_id, now)
@@ -104,24 +134,30 @@ class Sessions:
                 created_at=now,
                 opened_at=now,
                 last_active_at=now,
-                expires_at=min(now + self._life.idle_ms, now + self._life.grace_ms),
+                expires_at=now + min(self._life.idle_ms, self._life.age_ms),
                 ended_at=None,
                 duration_seconds=0,
             )
             await self._rows.add(row, most=self._life.per_user)
+            self._stored.add(row.id)
             return self._enter(row)
 
     async def restore(self, user_id: str, session_id: str, *, reopen: bool = False) -> Session:
-        """The user's session; with ``reopen`` also one that has ended.
+        """The user's session, entered; with ``reopen`` also one that has ended.
 
         Raises ``SessionNotFound``, also for somebody else's, ``SessionExpired`` and, where one is
         reopened, ``SessionLimit``.
         """
         live = self._live.get(session_id)
-        if live is not None and live.user_id == user_id and live.expires_at > self._clock():
-            return live
+        if live is not None and live.user_id == user_id and self._sure(live) and not reopen:
+            return self._join(live)
         async with self._alone():
             return await self._restore(user_id, session_id, reopen=reopen)
+
+    def _sure(self, session: Session) -> bool:
+        """Whether it goes on for all that is known here."""
+        said_over = session.id in self._doubted
+        return session.sockets > 0 and session.expires_at > self._clock() and not said_over
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -137,45 +173,51 @@ class Sessions:
             self._coming.release()
 
     async def _restore(self, user_id: str, session_id: str, *, reopen: bool) -> Session:
+        if session_id in self._live:
+            await self._store()  # when the last left, say
         now = self._clock()
         row = await self._rows.find(session_id)
         if row is None or row.user_id != user_id:
             raise SessionNotFound
-        live = self._live.get(session_id)
-        if live is not None:
-            if live.expires_at > now:
-                return live
-        elif row.ended_at is None and row.expires_at > now:
+        if row.ended_at is None and row.expires_at > now and await self._hold(row, now):
             return self._enter(row)
         if not reopen:
             raise SessionExpired
         await self._check_room(user_id, now)
-        await self._rows.end(session_id, live.expires_at if live else row.expires_at)
+        ended = await self._rows.end(session_id, row.expires_at)
         reopened = await self._rows.reopen(
             session_id,
             user_id,
             now,
-            now + min(self._life.idle_ms, self._life.grace_ms),
+            now + min(self._life.idle_ms, self._life.age_ms),
             most=self._life.per_user,
         )
-        if reopened is None:
+        if ended is None or reopened is None:
             raise SessionNotFound
-        self._live.pop(session_id, None)
+        self._judge([ended])
         return self._enter(reopened)
+
+    async def _hold(self, row: SessionRow, now: int) -> bool:
+        """Keeps other nodes from ending it before they can know that somebody came back."""
+        if row.expires_at > now + LAG_MS or row.id in self._live:
+            return True
+        return await self._rows.prolong(row.id, now, now + LAG_MS)
 
     def _enter(self, row: SessionRow) -> Session:
         # Two devices may come back at once: they share the session that was first.
-        return self._live.setdefault(row.id, Session(row, self._life))
+        session = self._live.setdefault(row.id, Session(row, self._life))
+        session.learn(row)
+        return self._join(session)
 
     async def _check_room(self, user_id: str, now: int) -> None:
+        if len(self._live) >= self._life.per_node:
+            raise SessionLimit("this server has as many sessions as it may: try again later")
         count = await self._rows.count(now, user_id)
         if count >= self._life.per_user and not await self._spare(user_id, now):
             raise SessionLimit(
                 f"this account has {self._life.per_user} live sessions: "
                 "end one, or come back to one with its sessionId"
             )
-        if await self._rows.count(now) >= self._life.per_node:
-            raise SessionLimit("this server has as many sessions as it may: try again later")
 
     async def _spare(self, user_id: str, now: int) -> bool:
         """Ends a session of the user's that nobody is in and nothing was said in.
@@ -184,67 +226,175 @@ class Sessions:
         """
         for session_id in await self._rows.empty(now, user_id):
             live = self._live.get(session_id)
-            if live is None or (live.sockets == 0 and live.joined):
+            if live is None or live.sockets == 0:
                 self._live.pop(session_id, None)
                 await self._rows.end(session_id, now)
                 return True
         return False
 
+    async def sockets_elsewhere(self, user_id: str) -> int:
+        """How many sockets the user has on other nodes, as of a second ago."""
+        return await self._rows.sockets_elsewhere(user_id)
+
     def touch(self, session: Session) -> None:
         """Something was done in the session."""
-        session.last_active_at = self._clock()
+        session.last_active_at = max(session.last_active_at, self._clock())
         session.changed = True
 
-    def join(self, session: Session) -> None:
-        """A socket has come."""
+    def _join(self, session: Session) -> Session:
         session.sockets += 1
-        session.joined = True
         session.left_at = None
         self.touch(session)
+        return session
 
     def part(self, session: Session) -> None:
         """A socket has gone."""
         session.sockets -= 1
+        session.changed = True
         if session.sockets == 0:
             session.left_at = self._clock()
-            session.changed = True
 
-    def lives(self, session: Session) -> bool:
-        """Whether the session goes on."""
+    async def lives(self, session: Session) -> bool:
+        """Whether the session goes on; where it seems over, the row is asked."""
+        if self._live.get(session.id) is not session:
+            return False
+        if session.expires_at > self._clock():
+            return True
+        await self._review([session.id])
         return self._live.get(session.id) is session and session.expires_at > self._clock()
+
+    async def refresh(self, session: Session) -> None:
+        """Learns what was done in the session on other nodes."""
+        await self._review([session.id])
 
     async def end(self, session: Session) -> SessionRow:
         """Ends the session now. Raises ``SessionNotFound``."""
         self._live.pop(session.id, None)
-        async with self._alone():
-            row = await self._rows.end(session.id, self._clock())
+        try:
+            async with self._alone():
+                row = await self._rows.end(session.id, self._clock())
+        except BaseException:
+            self._live.setdefault(session.id, session)
+            raise
         if row is None:
             raise SessionNotFound
         return row
 
-    async def sweep(self) -> list[Session]:
-        """Stores the latest activity and ends the sessions whose time has run out.
+    def doubt(self, session_id: str) -> bool:
+        """Another node says that the session is over: the next ``sweep`` asks the row.
 
-        Returns those of them that were known here.
+        Returns whether anybody is in it here.
         """
+        if session_id not in self._live:
+            return False
+        self._doubted.add(session_id)
+        return True
+
+    # ---- what happens by itself
+
+    async def sweep(self) -> list[Session]:
+        """Stores what was done here and ends the sessions whose time has run out.
+
+        Returns those that are over and in which somebody is here.
+        """
+        await self._store()
         now = self._clock()
-        changed = [session for session in self._live.values() if session.changed]
-        for session in changed:
-            session.changed = False
-        try:
-            await self._rows.touch(
-                [(session.id, session.last_active_at, session.expires_at) for session in changed]
-            )
-        except Exception:
-            for session in changed:
-                session.changed = True
-            raise
-        over = []
         for session_id in await self._rows.expired(now):
             live = self._live.get(session_id)
-            if live is not None and live.expires_at > now:
-                continue  # something was done in it meanwhile
-            ended = await self._rows.expire(session_id, now)
-            if ended and live is not None and self._live.pop(session_id, None) is not None:
-                over.append(live)
+            if live is None or live.expires_at <= now:
+                await self._rows.expire(session_id, now)
+            # else something was done in it meanwhile
+        doubted = set(self._doubted)
+        due = {key for key, session in self._live.items() if session.expires_at <= now}
+        if due or doubted:
+            await self._review(due | doubted)
+        self._doubted -= doubted
+        over, self._over = self._over, []
         return over
+
+    async def look(self) -> None:
+        """Finds what a word would have told, and what nodes that died left behind.
+
+        What is over is returned by the next ``sweep``.
+        """
+        now = self._clock()
+        await self._rows.orphan(now + self._life.grace_ms)
+        if self._stored:
+            self._judge(await self._rows.ended(self._looked_at - SETTLED_MS))
+        self._looked_at = now
+        async with self._storing:
+            # More than is known here are there for a moment only, as long as one is added.
+            if self._stored and await self._rows.held() < len(self._stored):
+                log.warning("presence_lost", hint="this node was taken for dead")
+                for session in self._live.values():
+                    session.changed = True
+
+    async def close(self) -> None:
+        """Leaves all sessions, each with its grace."""
+        for session in self._live.values():
+            if session.sockets:
+                session.sockets = 1
+                self.part(session)
+        await self._store()
+
+    async def _store(self) -> None:
+        async with self._storing:
+            changed = [session for session in self._live.values() if session.changed]
+            marks = [self._mark(session) for session in changed]
+            gone = self._stored - self._live.keys()
+            for session in changed:
+                session.changed = False
+            try:
+                await self._rows.mark(marks, gone)
+            except BaseException:
+                for session in changed:
+                    session.changed = True
+                raise
+            self._stored -= gone
+            for mark in marks:
+                self._noted(mark)
+
+    def _mark(self, session: Session) -> Mark:
+        return Mark(
+            session.id,
+            session.user_id,
+            session.last_active_at,
+            session.present_until,
+            session.sockets,
+            session.expires_at,
+        )
+
+    def _noted(self, mark: Mark) -> None:
+        """The rows know it now; a session that nobody is in here any more is the rows' alone."""
+        if mark.sockets:
+            self._stored.add(mark.session_id)
+            return
+        self._stored.discard(mark.session_id)
+        session = self._live.get(mark.session_id)
+        if session is not None and session.sockets == 0:
+            del self._live[mark.session_id]
+
+    async def _review(self, session_ids: Collection[str]) -> None:
+        """Asks the rows of sessions of which it is not sure that they go on."""
+        rows = await self._rows.find_all(sorted(session_ids))
+        self._judge(rows)
+        for row in rows:
+            session = self._live.get(row.id)
+            if session is not None and row.ended_at is None:
+                session.learn(row)
+        for session_id in set(session_ids) - {row.id for row in rows}:
+            self._drop(session_id, ended=True)
+
+    def _judge(self, rows: Collection[SessionRow]) -> None:
+        for row in rows:
+            session = self._live.get(row.id)
+            # One that was opened again since is another's: an old row says nothing of it.
+            if session is None or row.ended_at is None or row.opened_at < session.opened_at:
+                continue
+            self._drop(row.id, ended=row.ended_at < row.expires_at)
+
+    def _drop(self, session_id: str, *, ended: bool) -> None:
+        session = self._live.pop(session_id, None)
+        if session is not None and session.sockets:
+            session.ended = ended
+            self._over.append(session)

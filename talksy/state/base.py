@@ -1,6 +1,6 @@
 """What every adapter of the shared state promises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,4 +44,127 @@ class Windows(Protocol):
 
         Raises ``ValueError`` for a negative cost.
         """
+        ...
+
+
+class Away(Exception):
+    """The shared state cannot be reached, or does not do what it is asked. Try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to read the log of a turn from."""
+
+    session_id: str
+    turn_id: str
+    first: int
+    """The number of the first event that is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """What a writer has for the log of its turn."""
+
+    session_id: str
+    turn_id: str
+    fence: int
+    """How often the turn changed hands: of two writers the one with the higher fence is right."""
+    first: int
+    """The number of the first of ``events``."""
+    events: Sequence[bytes]
+    """Lines without a newline in them."""
+    final: bool = False
+    """The last of them is the ending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What the log holds now."""
+
+    have: int
+    """How many events: fewer than were sent where it had lost some, the writer goes on from here.
+    -1 where a later writer has the turn: then nothing was written."""
+    listeners: int
+    """How many nodes follow the session, as far as can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """News of a turn: its next events, or only that there are some."""
+
+    turn_id: str
+    first: int
+    events: Sequence[bytes]
+    """Empty where there is too much to tell: it stands in the log."""
+
+
+class TurnLog(Protocol):
+    """The events of turns on their way to other nodes: event *i* of a turn under number *i*.
+
+    The writer keeps all of them until the turn has ended, so a log may forget; it can neither have
+    a gap nor take an event twice. All methods raise ``Away``.
+    """
+
+    complete: bool
+    """Whether ``Appended.listeners`` counts the nodes of the whole fleet."""
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Appended]:
+        """Adds what is new of each, all in one trip, and tells who follows.
+
+        Sending the same again changes nothing; nothing is written behind an ending, nor where
+        events before ``first`` are missing.
+        """
+        ...
+
+    async def seal(self, session_id: str, turn_id: str, fence: int) -> Sequence[bytes]:
+        """Shuts out all writers with a lower fence, then returns all events."""
+        ...
+
+    async def read(self, places: Sequence[Place]) -> Sequence[Sequence[bytes] | None]:
+        """Up to ``READ_EVENTS`` events from each place on, all in one trip.
+
+        None where the log knows nothing of the turn, or has fewer events than lie before the place.
+        """
+        ...
+
+    async def follow(self, session_id: str, hear: Callable[[Nudge], None]) -> None:
+        """Calls ``hear`` with all news of the session's turns from the moment this returns.
+
+        One listener a session; following again replaces it.
+        """
+        ...
+
+    def unfollow(self, session_id: str) -> None:
+        """Listens no longer."""
+        ...
+
+
+READ_EVENTS = 400
+RUNNING_MS = 900_000
+"""How long a log is kept after its last event."""
+ENDED_MS = 120_000
+"""How long after the ending; then the database answers."""
+
+
+class Bus(Protocol):
+    """Words between nodes. A word may be lost, so behind each stands a row that tells the same.
+
+    Words of one sender on one channel come in their order.
+    """
+
+    async def say(self, channel: str, word: str) -> None:
+        """Tells all who listen on ``channel``. Raises ``Away``."""
+        ...
+
+    async def listen(self, channel: str, hear: Callable[[str], None]) -> None:
+        """Calls ``hear`` with each word said on ``channel`` from now on, also after an outage.
+
+        Does not raise ``Away``: where nobody can be heard yet it begins as soon as may be. One
+        listener a channel.
+        """
+        ...
+
+    def on_gap(self, call: Callable[[], None]) -> None:
+        """``call`` is called when words and nudges may have been missed, and all are heard again:
+        what is read from now on has no hole."""
         ...

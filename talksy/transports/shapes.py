@@ -164,6 +164,12 @@ class _Ending(TypedDict):
     provider: Provider
     model: Model
     degraded: NotRequired[Degraded]
+    nextTurnId: NotRequired[
+        Annotated[
+            TurnId,
+            Field(description="The turn in which your message is tried again by itself."),
+        ]
+    ]
     error: NotRequired[Error]
     usage: NotRequired[Usage]
 

@@ -123,6 +123,8 @@ def _complete(payload: shapes.StreamEnd | shapes.AssistantResponse, ending: Endi
         payload["usage"] = _usage(ending.usage)
     if ending.degraded:
         payload["degraded"] = True
+    if ending.next_turn_id is not None:
+        payload["nextTurnId"] = ending.next_turn_id
 
 
 def fault(error: Mapping[str, Any]) -> shapes.Error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import socket
 import sqlite3
 import ssl
@@ -12,14 +13,25 @@ from typing import Any
 
 import pytest
 
+from talksy.database import Database
+from talksy.database.leases import Leases
 from tests.certificates import Authority
 from tests.e2e.test_cli import talksy
+from tests.integration.database.opened import line
+from tests.postgres import as_role, postgres_of
+from tests.redis import running_redis
 from tests.vendors import groq_server, openai_server
 from tests.vendors.groq_server import GroqServer
 from tests.vendors.openai_server import OpenAIServer
 from tests.vendors.replay import Scenario
 
 KEYS = {"OPENAI_API_KEY": "sk-secret-1", "GROQ_API_KEY": "gsk-secret-2"}
+PRODUCTION = {
+    "TALKSY_ENV": "production",
+    "AI_PROVIDER": "mock",
+    "JWT_SECRET": "k3-" + "8f2ac91b" * 6,
+    "CORS_ORIGIN": "https://app.example.com",
+}
 SETTINGS = {"AI_PROVIDER": "openai,groq", "OPENAI_MODEL": "large", **KEYS}
 
 
@@ -71,7 +83,7 @@ async def test_where_all_is_well_it_says_so_and_ends_with_0(tmp_path: Path) -> N
             tmp_path, "check", **SETTINGS | {"AI_PROVIDER": "openai"}, OPENAI_BASE_URL=openai.url
         )
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "0 failed, 0 to look at"
+    assert out.splitlines()[-1] == "0 failed, 0 risky"
     assert [line.split()[:2] for line in out.splitlines()[:-1]] == [
         ["ok", "settings"],
         ["ok", "data"],
@@ -92,7 +104,7 @@ async def test_a_wrong_key_a_web_page_and_a_database_that_is_away(tmp_path: Path
             GROQ_BASE_URL=groq.url,
             DATABASE_URL=f"postgresql://ada:secret@127.0.0.1:{dead_port()}/talksy",
         )
-    database, wrong_key, page = told(findings, "fail")
+    database, wrong_key, page = told(findings, "failed")
     assert database.startswith("database: cannot reach the database at 127.0.0.1")
     assert wrong_key == "model: openai:large: auth (check OPENAI_API_KEY)"
     assert page.startswith("model: groq:openai/gpt-oss-120b: broken (")
@@ -114,7 +126,7 @@ async def test_an_unknown_model_a_dead_port_and_tables_of_a_later_version(tmp_pa
             GROQ_BASE_URL=f"http://127.0.0.1:{dead_port()}",
             DATABASE_URL=f"sqlite:///{tmp_path}/newer.db",
         )
-    database, no_model, nobody = told(findings, "fail")
+    database, no_model, nobody = told(findings, "failed")
     assert database.startswith("database: the database has the tables of a newer Talksy")
     assert no_model.startswith("model: openai:large: not_found (")
     assert "OPENAI_MODEL" in no_model
@@ -137,9 +149,9 @@ async def test_what_is_allowed_and_may_be_a_mistake_is_warned_of(tmp_path: Path)
             TLS_CERT=str(own.path),
             TLS_KEY=str(own.key),
         )
-    [untold] = told(findings, "fail")
+    [untold] = told(findings, "failed")
     assert "the server's certificate is not trusted" in untold
-    typo, foreign, open_, folder, expiring, key = told(findings, "warn")
+    typo, foreign, open_, folder, expiring, key = told(findings, "risky")
     assert typo == "settings: SESION_TTL_MS in .env is no setting (did you mean SESSION_TTL_MS?)"
     assert foreign.startswith("settings: MY_OWN in .env is no setting")
     assert open_.startswith("settings: HOST=0.0.0.0 is open to others, and any page may connect")
@@ -149,17 +161,61 @@ async def test_what_is_allowed_and_may_be_a_mistake_is_warned_of(tmp_path: Path)
 
 
 async def test_production_on_the_mock_model_behind_a_proxy_is_warned_of(tmp_path: Path) -> None:
-    findings = await checked(
-        tmp_path,
-        0,
-        TALKSY_ENV="production",
-        AI_PROVIDER="mock",
-        JWT_SECRET="k3-" + "8f2ac91b" * 6,
-        CORS_ORIGIN="https://app.example.com",
-    )
-    mock, metrics = told(findings, "warn")
+    """And so is a system that lets fewer sockets in than the settings do."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (500, allowed[1]))
+    try:
+        findings = await checked(tmp_path, 0, **PRODUCTION, MAX_SESSIONS_PER_NODE="500")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    mock, metrics, files = told(findings, "risky")
     assert mock.startswith("settings: the mock model answers people in production")
     assert metrics.startswith("settings: a proxy on this machine may show /metrics to everybody")
+    assert files.startswith("files: 500 may be open, and MAX_SESSIONS_PER_NODE=500 needs 610")
+
+
+async def test_a_folder_that_cannot_be_made_and_a_redis_that_lets_nobody_in(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "taken").write_text("no folder")
+    with running_redis(requirepass="right", password="right") as redis:
+        findings = await checked(
+            tmp_path,
+            1,
+            **PRODUCTION,
+            DATABASE_URL=f"sqlite:///{tmp_path}/taken/deep/talksy.db",
+            REDIS_URL=redis.url.replace("//", "//:secret@"),
+        )
+    folder, password = told(findings, "failed")
+    assert folder.startswith(f"database: SQLite cannot be made in {tmp_path}/taken/deep: Not a dir")
+    assert password.startswith("redis: Redis refuses the user or the password of REDIS_URL")
+
+
+async def test_what_may_go_wrong_with_postgres_and_redis_is_warned_of(tmp_path: Path) -> None:
+    """And a role that may only read fails."""
+    url = await postgres_of(tmp_path)
+    role = f"reader_{url.rpartition('_')[2].partition('?')[0]}"
+    limit = "client-output-buffer-limit pubsub 1mb 1mb 1"
+    async with Database.open(url) as database, line(url) as owner:
+        for host in ("one", "two"):
+            await Leases(database, owner=f"node_{host}", host=host, ms=60_000).renew()
+        settings = {"DATABASE_URL": url, "DATABASE_POOL_SIZE": "900"}
+        risks = told(await checked(tmp_path, 0, **settings), "risky")
+        alone, pool = [risk for risk in risks if "fsync" not in risk]
+        assert alone.startswith("database: 2 nodes live, and there is no REDIS_URL")
+        assert "2 node(s) of DATABASE_POOL_SIZE=900 may open 1800 connections" in pool
+        await owner.execute(f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        await owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        with running_redis(limit, maxmemory="9mb", maxmemory_policy="allkeys-lru") as redis:
+            settings = {"DATABASE_URL": as_role(url, role), "REDIS_URL": redis.url}
+            findings = await checked(tmp_path, 1, **settings)
+        await owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    [lacks] = told(findings, "failed")
+    assert lacks.startswith("database: the role of DATABASE_URL may not DELETE, INSERT, UPDATE on")
+    forgets, evicts, hangs_up = told(findings, "risky")
+    assert forgets.endswith("(set appendonly yes)")
+    assert "allkeys-lru" in evicts
+    assert hangs_up.startswith("redis: it hangs up on a node that is 1048576 bytes behind")
 
 
 @pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])

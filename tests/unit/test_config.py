@@ -100,7 +100,7 @@ def test_a_file_in_another_encoding_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_unknown_variables_are_none_of_our_business() -> None:
-    assert load(REDIS_URL="redis://localhost", PATH="/bin").port == 3000
+    assert load(LDAP_URL="ldap://localhost", PATH="/bin").port == 3000
 
 
 def test_node_env_is_understood_and_talksy_env_goes_before_it() -> None:
@@ -511,3 +511,60 @@ def test_a_kept_secret_that_was_spoilt_is_a_fault(tmp_path: Path) -> None:
 def test_other_users_cannot_read_a_new_data_folder(tmp_path: Path) -> None:
     kept_secret(tmp_path / "data")
     assert not (tmp_path / "data").stat().st_mode & 0o077
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("localhost:6379", "is none of redis://"),
+        ("http://:hush@host", "is none of redis://"),
+        ("redis+socket://:hush@host", "is none of redis://"),
+        ("redis://:hush@one,two", "names several servers"),
+        ("redis://:hu@sh@host", "cannot be read"),
+        ("redis://:hu/sh@host", "has a host that cannot be read"),
+        ("redis://:hush@", "has a host that cannot be read"),
+        ("redis://:hush@host:high", "has a host that cannot be read"),
+        ("redis://:hush@host/name", "has a database that is no number"),
+        ("redis+sentinel://:hush@host:26379", "names no service"),
+        ("redis+sentinel://:hush@host/service/name", "names no service"),
+        ("redis+cluster://:hush@host/1", "names a database"),
+        ("rediss://:hush@host?timeout=1", "has the unknown parameter timeout"),
+        ("redis://:hush@host?ssl_check_hostname=false", "has ssl_check_hostname without TLS"),
+        ("rediss://:hush@host?ssl_check_hostname=never", "has ssl_check_hostname that is none of"),
+        ("rediss://:hush@host?ssl_ca_certs=/no", "names a file for ssl_ca_certs"),
+    ],
+)
+def test_a_redis_that_cannot_be_found_is_refused_without_its_password(url: str, what: str) -> None:
+    (fault,) = faults(REDIS_URL=url)
+    assert fault.startswith(f"REDIS_URL {what}")
+    assert "hush" not in fault
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://user:hush@[::1]:6380/3",
+        f"rediss://:hush@host/0?ssl_ca_certs={__file__}&ssl_check_hostname=false",
+        "redis+sentinel://:hush@one:26379,two/talksy/0",
+        "rediss+cluster://one:7000,two:7000",
+    ],
+)
+def test_a_redis_is_named_by_its_url(url: str) -> None:
+    settings = load(REDIS_URL=url)
+    assert settings.redis_url == url
+    assert url not in repr(settings)
+
+
+def test_a_redis_may_be_named_in_pieces_too() -> None:
+    assert load().redis_url is None
+    assert load(REDIS_ENABLED="true").redis_url == "redis://localhost:6379/0"
+    pieces = {"REDIS_HOST": "redis.example", "REDIS_PORT": "7000", "REDIS_PASSWORD": "hu@sh"}
+    assert load(**pieces).redis_url == "redis://:hu%40sh@redis.example:7000/0"
+    assert load(**pieces, REDIS_URL="redis://host").redis_url == "redis://host"
+    assert "sh@redis" not in repr(load(**pieces))
+
+
+def test_redis_can_be_left_alone_whatever_else_is_set() -> None:
+    assert load(REDIS_URL="redis://host", REDIS_ENABLED="no").redis_url is None
+    assert load(REDIS_HOST="host", REDIS_ENABLED="false").redis_url is None

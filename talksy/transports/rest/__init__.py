@@ -11,6 +11,7 @@ from talksy.errors import InternalError, TalksyError
 from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.transports.address import Network
+from talksy.transports.handover import Handover
 from talksy.transports.rest.accounts import AccountRoutes
 from talksy.transports.rest.headers import SOCKET_PATH, Headers, Respond, request_id
 from talksy.transports.rest.health import Health, HealthRoutes
@@ -36,6 +37,7 @@ def setup_rest(
     login_per_minute: int,
     login_failures: int,
     metrics: Metrics | None = None,
+    handover: Handover | None = None,
     metrics_token: str | None = None,
     tls: bool = False,
 ) -> None:
@@ -43,14 +45,15 @@ def setup_rest(
 
     ``origins`` is ``("*",)`` or an exact list, ``max_body`` is in bytes, the limits are per
     address, ``login_failures`` per account and address in 15 minutes. ``tls``: the server speaks
-    https itself. Bodies below ``/socket.io/`` are left as they are.
+    https itself. ``handover`` leads to the other workers. Bodies below ``/socket.io/`` are left as
+    they are.
     """
     metrics = metrics or Metrics()
     headers = Headers(origins, trusted_proxies, tls=tls)
     app.middlewares.extend([Observer(metrics).observe, headers.preflight])
     app.on_response_prepare.append(headers.prepare)
     HealthRoutes(health, version).add(app.router)
-    MetricsRoute(metrics, metrics_token).add(app.router)
+    MetricsRoute(metrics, metrics_token, handover).add(app.router)
     AccountRoutes(
         auth,
         limiter,

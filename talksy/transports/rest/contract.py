@@ -32,7 +32,13 @@ from talksy.transports.rest.bodies import (
     TokensBody,
     UserBody,
 )
-from talksy.transports.rest.health import AboutBody, DetailedBody, HealthBody, ProbeBody
+from talksy.transports.rest.health import (
+    AboutBody,
+    DetailedBody,
+    HealthBody,
+    ProbeBody,
+    ReadyBody,
+)
 from talksy.transports.rest.problems import PROBLEM, WAITING, document
 from talksy.transports.schemas import Json, Schemas, codes
 from talksy.transports.shapes import Problem
@@ -172,8 +178,9 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/health/ready"): Route(
         "The server",
         "Does it take new work?",
-        "Not while it drains or cannot serve: for a load balancer.",
-        {200: Answer("It does.", ProbeBody())},
+        "Not while it drains or cannot serve: for a load balancer. Where only Redis is away it "
+        "does, and says `degraded`.",
+        {200: Answer("It does.", ReadyBody())},
         refusals=[ServerDraining],
     ),
     ("GET", "/metrics"): Route(

@@ -21,8 +21,8 @@ class Health(Protocol):
         """Whether the event loop turns; asks nothing else."""
         ...
 
-    async def ready(self) -> bool:
-        """Whether to send new work here: False while draining or unable to serve."""
+    async def ready(self) -> State:
+        """Whether to send new work here: ``down`` while draining or unable to serve."""
         ...
 
     def connections(self) -> int:
@@ -68,6 +68,13 @@ class ProbeBody(Body):
     """All is well."""
 
     status: Literal["ok"] = "ok"
+
+
+class ReadyBody(Body):
+    """New work may come."""
+
+    status: Literal["ok", "degraded"] = "ok"
+    """`degraded` where something is away that the server can do without."""
 
 
 class HealthBody(ProbeBody):
@@ -135,9 +142,10 @@ class HealthRoutes:
         return answer(ProbeBody())
 
     async def ready(self, _: web.Request) -> web.Response:
-        if not await self._health.ready():
+        state = await self._health.ready()
+        if state == "down":
             raise ServerDraining("This server takes no new work: it drains or cannot serve.")
-        return answer(ProbeBody())
+        return answer(ReadyBody(status=state))
 
     def _uptime(self) -> float:
         return round(time.monotonic() - self._started, 3)

@@ -1,5 +1,6 @@
 """The Socket.IO transport: parse, call the door, encode."""
 
+from talksy.transports.socketio.rooms import Rooms
 from talksy.transports.socketio.server import Limits, Server
 
-__all__ = ["Limits", "Server"]
+__all__ = ["Limits", "Rooms", "Server"]

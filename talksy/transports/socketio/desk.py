@@ -107,6 +107,10 @@ class Desk:
         except Exception as error:  # noqa: BLE001 - told and logged
             self._outbox.close(_ours(error))
 
+    def hand(self, frames: Sequence[str | bytes]) -> None:
+        """Gives the client what another process sent it."""
+        self._outbox.pass_on(frames)
+
     def close(self) -> None:
         """The client has gone."""
         self._outbox.shut()

@@ -5,7 +5,7 @@ Leaned on beyond the library's public API: ``create_queue``, ``sockets``,
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import engineio
@@ -15,7 +15,8 @@ from engineio.async_drivers.aiohttp import WebSocket, translate_request
 from engineio.exceptions import EngineIOError
 from engineio.payload import Payload
 
-from talksy.errors import OriginDenied, PayloadTooLarge, ValidationError
+from talksy.errors import OriginDenied, PayloadTooLarge, ServerDraining, ValidationError
+from talksy.transports.handover import Handover
 from talksy.transports.origin import origin_allowed
 from talksy.transports.rest.headers import request_id
 from talksy.transports.rest.problems import problem
@@ -95,11 +96,26 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     _async: dict[str, Any]
 
-    def __init__(self, *, origins: Sequence[str], **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        origins: Sequence[str],
+        name: str | None,
+        handover: Handover | None,
+        draining: Callable[[], bool],
+        **options: Any,
+    ) -> None:
+        """``name`` begins the ids of sockets, so that requests for them can be sent here."""
         # The app's own middleware answers browsers; without origins the library leaves it to it.
         super().__init__(cors_allowed_origins=[], **options)
         self._async = {**self._async, "websocket": Driver, "translate_request": _environ}
         self._origins = tuple(origins)
+        self._prefix = f"{name}." if name else ""
+        self._handover = handover
+        self._draining = draining
+
+    def generate_id(self) -> str:
+        return f"{self._prefix}{super().generate_id()}"
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Serves polling and upgrades, for pages of the allowed origins."""
@@ -111,6 +127,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             too_large = PayloadTooLarge(f"a payload may have {self.max_http_buffer_size} bytes")
             return problem(too_large, request_id(request))
         sid = request.query.get("sid", "")
+        if not sid and self._draining():
+            # Said so that a balancer asks the next node, and the stock client asks again.
+            return problem(ServerDraining(), request_id(request))
+        if self._handover and (other := self._handover.owner(sid)):
+            told = await self._handover.pass_on(request, other)
+            if told is not None:
+                return told
         if (socket := self.sockets.get(sid)) and socket.closed:
             del self.sockets[sid]
         if request.method != "POST" or socket is None:

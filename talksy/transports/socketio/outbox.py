@@ -6,7 +6,7 @@ read from there when there is room. So a slow client costs its queue, never a co
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from engineio.exceptions import SocketIsClosedError
@@ -104,10 +104,13 @@ class Outbox:
         *,
         patience: float,
         metrics: Metrics | None = None,
+        eio_sid: str = "",
     ) -> None:
         """``hang_up`` closes the socket, for good if it is told True; ``patience`` is how long, in
         seconds, a client may leave its full queue untouched.
         """
+        self.eio_sid = eio_sid
+        """What Engine.IO calls the socket."""
         self._queue = queue
         self._hang_up = hang_up
         self._patience = patience
@@ -166,6 +169,11 @@ class Outbox:
     def ack(self, number: int, payload: Ack) -> None:
         """Sends the acknowledgement that was asked for under ``number``."""
         self._send(Packet(MESSAGE, data=f"3{number}{dumps([payload])}"))
+
+    def pass_on(self, frames: Sequence[str | bytes]) -> None:
+        """Sends a Socket.IO packet that another process made: its frames, one after the other."""
+        for frame in frames:
+            self._send(Packet(MESSAGE, data=frame))
 
     # ---- how it leaves
 

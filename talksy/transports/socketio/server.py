@@ -8,7 +8,7 @@ Leaned on beyond the library's public API: its server's hooks ``_handle_connect`
 import asyncio
 import logging
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -27,10 +27,12 @@ from talksy.ids import new_id
 from talksy.metrics import Metrics
 from talksy.transports.address import Network
 from talksy.transports.asking import address, bearer
+from talksy.transports.handover import Handover
 from talksy.transports.socketio import json
 from talksy.transports.socketio.desk import Desk, hello
 from talksy.transports.socketio.engine import Engine
 from talksy.transports.socketio.outbox import Outbox
+from talksy.transports.socketio.rooms import Rooms
 
 log = structlog.get_logger(__name__)
 
@@ -104,13 +106,23 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         trusted_proxies: Sequence[Network],
         limits: Limits | None = None,
         metrics: Metrics | None = None,
+        rooms: Rooms | None = None,
+        name: str | None = None,
+        handover: Handover | None = None,
     ) -> None:
-        """``origins`` is ``("*",)`` or an exact list of those whose pages may connect."""
+        """``origins`` is ``("*",)`` or an exact list of those whose pages may connect; by way of
+        ``rooms`` other processes may send something to clients; ``name`` begins the ids of
+        sockets, so that requests for them can be sent here.
+        """
         self._limits = limits or Limits()
         super().__init__(
+            client_manager=rooms,
             async_mode="aiohttp",
             async_handlers=False,  # events of one client in their order
             origins=origins,
+            name=name,
+            handover=handover,
+            draining=lambda: gateway.draining,
             json=json,
             serializer=Strict,
             max_http_buffer_size=self._limits.packet_bytes,
@@ -146,6 +158,19 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             "polling": len(sockets) - websockets,
             "queued_bytes": sum(socket.queue.bytes for socket in sockets),
         }
+
+    # ---- what other processes send
+
+    def members(self, room: str) -> Iterator[str]:
+        """The sockets of a user, a session or a login, by their Engine.IO ids."""
+        for connection in self._gateway.members(room):
+            if isinstance(connection.outlet, Outbox):
+                yield connection.outlet.eio_sid
+
+    def hand(self, eio_sid: str, frames: Sequence[str | bytes]) -> None:
+        """Sends a socket what another process sent it, unless it has gone."""
+        if desk := self._desks.get(eio_sid):
+            desk.hand(frames)
 
     # ---- coming
 
@@ -189,6 +214,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             hang_up=lambda final: self._spawn(self._hang_up(eio_sid, final=final)),
             patience=self._limits.slow,
             metrics=self._metrics,
+            eio_sid=eio_sid,
         )
         request: web.Request = environ["aiohttp.request"]
         try:

@@ -101,7 +101,9 @@ async def test_an_interrupting_message_goes_before_what_waits(story: Story) -> N
     running = await story.start("m1")
     await story.say("m2")
     admission = await story.say("m3", on_busy="interrupt")
-    assert (admission.queued, admission.interrupts) == (True, running.id)
+    assert admission.queued
+    assert admission.interrupts is not None
+    assert (admission.interrupts.id, admission.interrupts.wanted) == (running.id, "interrupted")
     third = await story.end(running, "interrupted")
     assert third is not None
     assert third.message_id == "m3"
@@ -114,7 +116,9 @@ async def test_an_interrupting_message_goes_before_what_waits(story: Story) -> N
 async def test_an_interrupting_message_may_find_nothing_that_waits(story: Story) -> None:
     running = await story.start("m1")
     admission = await story.say("m2", on_busy="interrupt")
-    assert (admission.queued, admission.interrupts) == (True, running.id)
+    assert admission.queued
+    assert admission.interrupts is not None
+    assert (admission.interrupts.id, admission.interrupts.wanted) == (running.id, "interrupted")
 
 
 async def test_an_interrupting_message_does_not_push_another_onto_a_dropped_one(

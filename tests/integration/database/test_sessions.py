@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from talksy.database import Database
+from talksy.database.leases import Leases
 from talksy.database.rows import SessionRow
-from talksy.database.sessions import SessionRows
+from talksy.database.sessions import Mark, SessionRows
 from talksy.errors import SessionLimit
 from tests.integration.database.rows import NOW
 
@@ -17,7 +18,7 @@ def row(session_id: str = "ses_1", user_id: str = "usr_ada", expires_at: int = 5
 
 @pytest.fixture
 async def rows(database: Database) -> SessionRows:
-    sessions = SessionRows(database)
+    sessions = SessionRows(database, node="node_a")
     await sessions.add(row(), most=9)
     return sessions
 
@@ -27,12 +28,12 @@ async def test_a_session_is_found_as_it_was_added(rows: SessionRows) -> None:
     assert await rows.find("ses_2") is None
 
 
-async def test_open_sessions_are_counted_by_user_and_in_all(rows: SessionRows) -> None:
+async def test_open_sessions_of_a_user_are_counted(rows: SessionRows) -> None:
     await rows.add(row("ses_2", "usr_bob"), most=9)
     await rows.add(row("ses_3", "usr_bob", expires_at=100), most=9)
     await rows.end("ses_2", NOW)
-    assert [await rows.count(NOW + 99), await rows.count(NOW + 100)] == [2, 1]
-    assert [await rows.count(NOW, "usr_bob"), await rows.count(NOW, "usr_eve")] == [1, 0]
+    assert [await rows.count(NOW + at, "usr_bob") for at in (99, 100)] == [1, 0]
+    assert await rows.count(NOW, "usr_eve") == 0
 
 
 async def test_of_sessions_that_come_at_once_no_more_than_may_be_come_in(
@@ -48,15 +49,44 @@ async def test_of_sessions_that_come_at_once_no_more_than_may_be_come_in(
     assert await rows.count(NOW, "usr_ada") == 3
 
 
+def mark(active: int, expires: int, *, sockets: int = 1, ends: int = 0) -> Mark:
+    """What a node has to say of the first session, in milliseconds from the beginning."""
+    return Mark("ses_1", "usr_ada", NOW + active, NOW + expires, sockets, NOW + ends)
+
+
 async def test_activity_is_stored_while_the_session_is_open(rows: SessionRows) -> None:
-    await rows.touch([("ses_1", NOW + 10, NOW + 9_000)])
+    await rows.mark([mark(10, 9_000)])
     found = await rows.find("ses_1")
     assert found is not None
     assert (found.last_active_at, found.expires_at) == (NOW + 10, NOW + 9_000)
     ended = await rows.end("ses_1", NOW + 20)
-    await rows.touch([("ses_1", NOW + 30, NOW + 9_999)])
+    await rows.mark([mark(30, 9_999)])
     assert await rows.find("ses_1") == ended
-    await rows.touch([])
+    await rows.mark([])
+
+
+async def test_what_a_node_knows_late_takes_nothing_back(rows: SessionRows) -> None:
+    await rows.mark([mark(10, 9_000)])
+    await rows.mark([mark(5, 8_000)])
+    found = await rows.find("ses_1")
+    assert found is not None
+    assert (found.last_active_at, found.expires_at) == (NOW + 10, NOW + 9_000)
+
+
+async def test_of_two_nodes_that_leave_at_once_the_second_starts_the_grace(
+    rows: SessionRows, database: Database
+) -> None:
+    other = SessionRows(database, node="node_b")
+    for owner in ("node_a", "node_b"):
+        await Leases(database, owner=owner, host="here").renew()
+    for _ in range(5):
+        for node in (rows, other):
+            await node.mark([mark(10, 9_000)])
+        left = mark(10, 9_000, sockets=0, ends=3_000)
+        await asyncio.gather(rows.mark([left]), other.mark([left]))
+        found = await rows.find("ses_1")
+        assert found is not None
+        assert found.expires_at == NOW + 3_000
 
 
 async def test_a_session_ends_once_and_knows_how_long_it_lasted(rows: SessionRows) -> None:
@@ -93,10 +123,23 @@ async def test_a_session_whose_time_ran_out_ended_then_and_not_when_it_was_notic
     assert await rows.expired(NOW + 36_000_000) == []
 
 
-async def test_orphans_live_no_longer_than_they_are_given(rows: SessionRows) -> None:
+async def test_orphans_live_no_longer_than_they_are_given(
+    rows: SessionRows, database: Database
+) -> None:
     await rows.add(row("ses_2", expires_at=100), most=9)
     await rows.end("ses_2", NOW)
     await rows.add(row("ses_3", expires_at=300), most=9)
-    await rows.orphan(NOW + 1_000)
+    await Leases(database, owner="node_a", host="here", ms=0).renew()
+    assert await SessionRows(database, node="node_b").orphan(NOW + 1_000) == 3
     found = [await rows.find(f"ses_{number}") for number in (1, 2, 3)]
     assert [item.expires_at - NOW for item in found if item] == [1_000, 100, 300]
+    assert await rows.held() == 0
+
+
+async def test_who_is_not_even_remembered_is_looked_for_by_name_only_when_asked(
+    rows: SessionRows, database: Database
+) -> None:
+    other = SessionRows(database, node="node_b")
+    assert await other.orphan(NOW + 1_000) == 0
+    assert await rows.orphan(NOW + 1_000, unknown=True) == 0, "it is this node itself"
+    assert await other.orphan(NOW + 1_000, unknown=True) == 1

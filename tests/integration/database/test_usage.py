@@ -22,7 +22,7 @@ ENDING = Ending("completed", "x", 1, "mock", "mock-1", Tokens(7, 3), ended_at=NO
 @pytest.fixture
 async def usage(database: Database) -> Usage:
     for number, user in enumerate(("usr_ada", "usr_ada", "usr_bob"), 1):
-        await SessionRows(database).add(row(f"ses_{number}", user), most=9)
+        await SessionRows(database, node="node_a").add(row(f"ses_{number}", user), most=9)
     return Usage(database)
 
 

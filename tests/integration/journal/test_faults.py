@@ -173,7 +173,7 @@ async def test_an_ending_waits_for_the_database_and_then_the_readers_are_told_wi
             assert rig.row(admission.turn_id, "status") == ("running",)
             assert await rig.journal.stop(admission.turn_id, "cancelled") == ending
         await rig.ending("m2")
-    assert rig.row(admission.turn_id) == ("completed", "hello")
+    assert rig.row(admission.turn_id) == ("interrupted", "hello")
     endings = [event for _, event in rig.client("m1").got if isinstance(event, Ending)]
     assert endings == [ending]
 

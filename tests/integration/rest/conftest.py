@@ -18,6 +18,7 @@ from talksy.database.logins import Logins
 from talksy.ratelimit import Limiter
 from talksy.state import MemoryWindows
 from talksy.transports.rest import setup_rest
+from talksy.transports.rest.health import State
 from tests.unit.auth.clock import Clock
 
 SECRET = "s" * 32
@@ -25,11 +26,11 @@ ADA = {"email": "Ada@example.com", "password": "Secret123"}
 
 
 @dataclass
-class State:
+class Standing:
     """A server's health, set by hand."""
 
     alive: bool = True
-    serving: bool = True
+    readiness: State = "ok"
     components: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {"memory": {"state": "ok"}}
     )
@@ -37,8 +38,8 @@ class State:
     def live(self) -> bool:
         return self.alive
 
-    async def ready(self) -> bool:
-        return self.serving
+    async def ready(self) -> State:
+        return self.readiness
 
     def connections(self) -> int:
         return 3
@@ -52,7 +53,7 @@ class Rig:
     client: Any
     auth: Auth
     clock: Clock
-    health: State
+    health: Standing
     revoked: list[str] = field(default_factory=list)
 
     async def post(self, path: str, json: Any = None, **options: Any) -> ClientResponse:
@@ -163,7 +164,7 @@ async def serve(
             clock=clock,
         ) as auth,
     ):
-        rig = Rig(None, auth, clock, State())
+        rig = Rig(None, auth, clock, Standing())
         auth.on_revoked(rig.revoked.append)
         async with TestClient(Server(application(rig, **options))) as client:
             rig.client = client

@@ -20,7 +20,7 @@ async def test_the_root_says_who_is_here(rig: Rig) -> None:
 
 
 async def test_health_is_the_process_alone(rig: Rig) -> None:
-    rig.health.serving = False
+    rig.health.readiness = "down"
     rig.health.components = {"database": {"state": "down"}}
     status, body = await get(rig, "/health")
     assert status == 200
@@ -55,15 +55,18 @@ def test_a_component_that_says_nothing_we_know_is_down() -> None:
     assert overall({}) == "ok"
 
 
-@pytest.mark.parametrize(
-    ("path", "name"), [("/health/live", "alive"), ("/health/ready", "serving")]
-)
-async def test_a_probe_is_200_or_503(rig: Rig, path: str, name: str) -> None:
-    assert await get(rig, path) == (200, {"status": "ok"})
-    setattr(rig.health, name, False)
-    answer = await rig.client.get(path)
+@pytest.mark.parametrize("probe", ["live", "ready"])
+async def test_a_probe_is_200_or_503(rig: Rig, probe: str) -> None:
+    assert await get(rig, f"/health/{probe}") == (200, {"status": "ok"})
+    rig.health.alive, rig.health.readiness = False, "down"
+    answer = await rig.client.get(f"/health/{probe}")
     assert (answer.status, (await answer.json())["code"]) == (503, "SERVER_DRAINING")
     assert answer.headers["Retry-After"] == "1"
+
+
+async def test_who_serves_with_less_takes_new_work_and_says_so(rig: Rig) -> None:
+    rig.health.readiness = "degraded"
+    assert await get(rig, "/health/ready") == (200, {"status": "degraded"})
 
 
 async def test_head_is_answered_like_get_without_a_body(rig: Rig) -> None:

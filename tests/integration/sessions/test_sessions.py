@@ -22,16 +22,15 @@ class House:
 
     def __init__(self, database: Database) -> None:
         self.clock = Clock()
-        self.rows = SessionRows(database)
-        self.sessions = self.node()
+        self.database = database
+        self.rows = SessionRows(database, node="node_a")
+        self.sessions = Sessions(self.rows, LIFE, self.clock)
 
     def node(self) -> Sessions:
-        return Sessions(self.rows, LIFE, self.clock)
+        return Sessions(SessionRows(self.database, node="node_b"), LIFE, self.clock)
 
     async def joined(self, user_id: str = "ada") -> Session:
-        session = await self.sessions.create(user_id)
-        self.sessions.join(session)
-        return session
+        return await self.sessions.create(user_id)
 
     async def row(self, session: Session) -> SessionRow:
         row = await self.rows.find(session.id)
@@ -44,21 +43,24 @@ def house(database: Database) -> House:
     return House(database)
 
 
-async def test_a_session_nobody_joined_lives_its_grace(house: House) -> None:
+async def test_who_is_given_a_session_is_in_it(house: House) -> None:
     session = await house.sessions.create("ada")
-    assert session.expires_at == house.clock.now + LIFE.grace_ms
+    assert session.sockets == 1
+    assert session.expires_at == house.clock.now + LIFE.idle_ms
     assert (await house.row(session)).expires_at == session.expires_at
+    assert await house.sessions.restore("ada", session.id) is session
+    assert session.sockets == 2
 
 
 async def test_a_session_lives_from_its_last_activity(house: House) -> None:
     session = await house.joined()
     house.clock.now += LIFE.idle_ms - 1
-    assert house.sessions.lives(session)
+    assert await house.sessions.lives(session)
     house.sessions.touch(session)
     house.clock.now += LIFE.idle_ms - 1
-    assert house.sessions.lives(session)
+    assert await house.sessions.lives(session)
     house.clock.now += 1
-    assert not house.sessions.lives(session)
+    assert not await house.sessions.lives(session)
     assert session.why == "idle"
 
 
@@ -66,30 +68,48 @@ async def test_no_session_is_older_than_it_may_be(house: House) -> None:
     session = await house.joined()
     house.clock.now += LIFE.age_ms - 1
     house.sessions.touch(session)
-    assert house.sessions.lives(session)
+    assert await house.sessions.lives(session)
     house.clock.now += 1
-    assert not house.sessions.lives(session)
+    assert not await house.sessions.lives(session)
     assert session.why == "age"
 
 
 async def test_the_grace_begins_when_the_last_socket_has_gone(house: House) -> None:
     session = await house.joined()
-    house.sessions.join(session)
+    await house.sessions.restore("ada", session.id)
     house.sessions.part(session)
     assert session.left_at is None
     house.clock.now += 1_000
     house.sessions.part(session)
     assert session.expires_at == house.clock.now + LIFE.grace_ms
     house.clock.now += LIFE.grace_ms - 1
-    house.sessions.join(session)
-    assert session.expires_at == house.clock.now + LIFE.idle_ms
+    back = await house.sessions.restore("ada", session.id)
+    assert (back.id, back.expires_at) == (session.id, house.clock.now + LIFE.idle_ms)
 
 
 async def test_who_comes_back_in_time_gets_the_same_session(house: House) -> None:
     session = await house.joined()
     house.sessions.part(session)
+    await house.sessions.sweep()
+    assert len(house.sessions) == 0, "it is the rows' alone"
     house.clock.now += LIFE.grace_ms - 1
-    assert await house.sessions.restore("ada", session.id) is session
+    back = await house.sessions.restore("ada", session.id)
+    assert back.id == session.id
+    assert await house.sessions.sweep() == []
+    house.clock.now += LIFE.idle_ms - 1
+    assert await house.sessions.lives(back)
+
+
+async def test_a_session_that_is_left_ends_after_its_grace(house: House) -> None:
+    session = await house.joined()
+    house.clock.now += 1_000
+    house.sessions.part(session)
+    await house.sessions.sweep()
+    house.clock.now += LIFE.grace_ms
+    assert await house.sessions.sweep() == [], "nobody is there to be told"
+    assert (await house.row(session)).ended_at == house.clock.now
+    with pytest.raises(SessionExpired):
+        await house.sessions.restore("ada", session.id)
 
 
 async def test_a_session_comes_back_after_a_restart(house: House) -> None:
@@ -98,9 +118,17 @@ async def test_a_session_comes_back_after_a_restart(house: House) -> None:
     await next_node.start()
     restored = await next_node.restore("ada", session.id)
     assert (restored.id, restored.user_id) == (session.id, "ada")
-    assert restored.expires_at == house.clock.now + LIFE.grace_ms
+    assert (await house.row(session)).expires_at == house.clock.now + LIFE.grace_ms
+    assert restored.expires_at == house.clock.now + LIFE.idle_ms
+
+
+async def test_who_stays_away_after_a_restart_has_its_grace(house: House) -> None:
+    session = await house.joined()
+    next_node = house.node()
+    await next_node.start()
     house.clock.now += LIFE.grace_ms
-    assert not next_node.lives(restored)
+    with pytest.raises(SessionExpired):
+        await next_node.restore("ada", session.id)
 
 
 async def test_devices_that_come_back_at_once_share_a_session(house: House) -> None:
@@ -130,8 +158,8 @@ async def test_after_its_time_a_session_comes_back_only_when_asked_to(house: Hou
         await house.sessions.restore("ada", session.id)
     reopened = await house.sessions.restore("ada", session.id, reopen=True)
     assert reopened.id == session.id
-    assert house.sessions.lives(reopened)
-    assert not house.sessions.lives(session), "who held the old one must be told"
+    assert await house.sessions.lives(reopened)
+    assert not await house.sessions.lives(session), "who held the old one must be told"
 
 
 async def test_a_session_that_was_ended_can_be_reopened(house: House) -> None:
@@ -160,7 +188,7 @@ async def test_of_devices_that_reopen_at_once_each_gets_the_same_session(house: 
         *(house.sessions.restore("ada", session.id, reopen=True) for _ in range(4))
     )
     assert len({id(item) for item in reopened}) == 1
-    assert house.sessions.lives(reopened[0])
+    assert await house.sessions.lives(reopened[0])
     assert (await house.row(session)).duration_seconds == LIFE.idle_ms // 1000
 
 
@@ -173,7 +201,7 @@ async def test_ending_twice_tells_the_same(house: House) -> None:
 
 async def test_a_session_without_a_row_cannot_be_ended(house: House) -> None:
     session = await house.joined()
-    async with house.rows._database.write() as connection:
+    async with house.database.write() as connection:
         await connection.execute(text("DELETE FROM sessions"))
     with pytest.raises(SessionNotFound):
         await house.sessions.end(session)
@@ -184,11 +212,13 @@ async def test_a_user_has_so_many_sessions_and_a_node_has(house: House) -> None:
         *(house.sessions.create("ada") for _ in range(4)), return_exceptions=True
     )
     assert sum(isinstance(result, SessionLimit) for result in results) == 2
-    await house.sessions.create("bob")
+    bobs = await house.sessions.create("bob")
     with pytest.raises(SessionLimit, match="this server"):
         await house.sessions.create("cid")
-    house.clock.now += LIFE.grace_ms
-    await house.sessions.create("cid")
+    await house.node().create("cid")
+    house.sessions.part(bobs)
+    await house.sessions.sweep()
+    await house.sessions.create("dan")
 
 
 async def test_an_empty_session_that_nobody_is_in_makes_room_for_a_new_one(house: House) -> None:
@@ -197,9 +227,9 @@ async def test_an_empty_session_that_nobody_is_in_makes_room_for_a_new_one(house
     held = await house.joined()
     house.sessions.part(left)
     fresh = await house.sessions.create("ada")
-    assert not house.sessions.lives(left)
-    assert house.sessions.lives(held)
-    assert house.sessions.lives(fresh)
+    assert not await house.sessions.lives(left)
+    assert await house.sessions.lives(held)
+    assert await house.sessions.lives(fresh)
     with pytest.raises(SessionLimit, match="this account"):
         await house.sessions.create("ada")
 
@@ -224,7 +254,7 @@ async def test_the_sweep_stores_activity_and_ends_what_is_over(house: House) -> 
     row = await house.row(idle)
     assert (row.ended_at, row.duration_seconds) == (idle.expires_at, LIFE.idle_ms // 1000)
     assert await house.sessions.sweep() == []
-    assert house.sessions.lives(busy)
+    assert await house.sessions.lives(busy)
 
 
 async def test_what_a_dead_process_left_is_ended_when_its_time_ran_out(house: House) -> None:
@@ -233,7 +263,7 @@ async def test_what_a_dead_process_left_is_ended_when_its_time_ran_out(house: Ho
     next_node = house.node()
     await next_node.start()
     assert await next_node.sweep() == [], "nobody here knew it"
-    assert (await house.row(session)).duration_seconds == LIFE.grace_ms // 1000
+    assert (await house.row(session)).duration_seconds == LIFE.idle_ms // 1000
 
 
 @pytest.mark.usefixtures("impatient")
@@ -256,10 +286,11 @@ async def test_a_session_that_came_alive_again_before_its_row_knew_is_not_ended(
 ) -> None:
     session = await house.joined()
     # Its row still says that it is about to end.
-    await house.rows.touch([(session.id, 0, house.clock.now)])
+    async with house.database.write() as connection:
+        await connection.execute(text(f"UPDATE sessions SET expires_at = {house.clock.now}"))
     session.changed = False
     assert await house.sessions.sweep() == []
-    assert house.sessions.lives(session)
+    assert await house.sessions.lives(session)
     assert (await house.row(session)).ended_at is None
 
 

@@ -47,13 +47,17 @@ class Socket:
         self.hung_up.append(final)
         self.hang_ups.set()
 
-    async def poll(self) -> list[str]:
-        """What Engine.IO takes at once, encoded."""
+    async def packets(self) -> list[Packet]:
+        """What Engine.IO takes at once."""
         packets = [await self.queue.get()]
         with suppress(asyncio.QueueEmpty):
             while True:
                 packets.append(self.queue.get_nowait())
-        return [packet.data for packet in packets if packet is not None]
+        return [packet for packet in packets if packet is not None]
+
+    async def poll(self) -> list[str]:
+        """The same, encoded."""
+        return [packet.data for packet in await self.packets()]
 
     async def raw(self) -> list[str]:
         """What is queued now, encoded."""
@@ -130,6 +134,25 @@ async def test_what_is_told_before_the_client_is_in_waits() -> None:
         "stream_start",
         "stream_chunk",
     ]
+
+
+async def test_what_another_process_sends_keeps_its_place_and_stays_in_one_piece() -> None:
+    socket = Socket()
+    socket.outbox.pass_on(['451-["news",{"_placeholder":true,"num":0}]', b"sound"])
+    socket.outbox.tell(Draining(1))
+    assert socket.queue.empty()
+    socket.outbox.open()
+    first, attachment, last = [packet.data for packet in await socket.packets()]
+    assert (first[:4], attachment, last[:2]) == ("451-", b"sound", "2[")
+
+
+async def test_a_client_that_reads_nothing_is_closed_whoever_sends_it_something(
+    socket: Socket,
+) -> None:
+    for _ in range(3):
+        socket.outbox.pass_on(["2" + "x" * HARD_LIMIT])
+    assert socket.hung_up == [False]
+    assert socket.queue.bytes < 2 * HARD_LIMIT
 
 
 async def test_a_turn_is_sent_as_it_comes(socket: Socket) -> None:

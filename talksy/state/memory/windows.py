@@ -1,4 +1,4 @@
-"""The shared state of a single node: it is as old as the process."""
+"""Sliding windows of a single node: they are as old as the process."""
 
 import time
 from collections import OrderedDict

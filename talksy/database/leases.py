@@ -1,0 +1,79 @@
+"""Which nodes live: one lease a node, on the clock of the database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, delete, func, select, update
+
+from talksy.database.clock import now_ms
+from talksy.database.engine import Database, again
+from talksy.database.rows import Wanted
+from talksy.database.tables import nodes, presence, turns
+
+BURIED_MS = 60_000
+"""So long after its end a lease is kept, for those who look at what a node left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a node is told when it renews its lease."""
+
+    nodes: int
+    """How many nodes live, this one among them."""
+    running: Mapping[str, Wanted | None]
+    """The turns that it writes by their ids, and the ending that somebody asks for."""
+
+
+class Leases:
+    """The lease of the node ``owner``, which runs on the machine ``host``; ``ms`` is how long it
+    lives without being renewed.
+    """
+
+    def __init__(self, database: Database, *, owner: str, host: str, ms: int = 10_000) -> None:
+        self._database = database
+        self._owner = owner
+        self._host = host
+        self.ms = ms
+
+    @again
+    async def renew(self) -> Lease:
+        """Lives for another ``ms`` milliseconds. Raises ``Overloaded``."""
+        async with self._database.write() as connection:
+            until = now_ms() + self.ms
+            renewed = await connection.execute(
+                update(nodes).where(nodes.c.id == self._owner).values(alive_until=until)
+            )
+            if not renewed.rowcount:
+                await connection.execute(
+                    nodes.insert().values(id=self._owner, host=self._host, alive_until=until)
+                )
+            alive = await connection.execute(
+                select(func.count()).select_from(nodes).where(nodes.c.alive_until > now_ms())
+            )
+            running = await connection.execute(
+                select(turns.c.id, turns.c.wanted).where(
+                    turns.c.owner == self._owner, turns.c.status == "running"
+                )
+            )
+            return Lease(alive.scalar_one(), {row.id: row.wanted for row in running})
+
+    async def give_back(self) -> None:
+        """Lives no longer: what it left is anybody's at once. Raises ``Overloaded``."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(nodes).where(nodes.c.id == self._owner))
+            await connection.execute(delete(presence).where(presence.c.node_id == self._owner))
+
+    async def bury(self) -> None:
+        """Erases leases that ended long ago, unless what their nodes left is still to be looked
+        after. Raises ``Overloaded``.
+        """
+        left = select(presence.c.session_id).where(presence.c.node_id == nodes.c.id)
+        async with self._database.write() as connection:
+            await connection.execute(
+                delete(nodes).where(nodes.c.alive_until < now_ms() - BURIED_MS, ~left.exists())
+            )
+
+
+def alive(node_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the node of this id lives, within a statement."""
+    return select(nodes.c.id).where(nodes.c.id == node_id, nodes.c.alive_until > now_ms()).exists()

@@ -1,0 +1,112 @@
+// Many stock Socket.IO clients in one process. Each asks and resumes as the README shows, and tells
+// at the end what it was given. Out go JSON lines: {name, data}.
+//
+//   node crowd.mjs '{"url": …, "clients": 12, "turns": 1, "text": …, "moves"?: 0.5, "options"?: {…}}'
+//
+// `moves` is the share of clients that go elsewhere when their server says that it drains; the
+// others stay until it hangs up. A line on stdin is "enough", so that no further turn is begun, or
+// "now", to tell what there is and end.
+import { createInterface } from "node:readline";
+import { io } from "socket.io-client";
+
+const { url, clients, turns, text, moves = 0, options } = JSON.parse(process.argv[2]);
+const tell = (name, data = null) => console.log(JSON.stringify({ name, data }));
+let enough = false;
+
+function client(number) {
+  const auth = { open: true };
+  const told = { number, connects: 0, ids: [], ways: [], errors: [], turns: [] };
+  const socket = io(url, {
+    forceNew: true,
+    reconnectionDelay: 50,
+    reconnectionDelayMax: 500,
+    ...options,
+    auth: (send) => send(auth),
+  });
+  const begun = deferred();
+  const done = deferred();
+  let turn;
+
+  const next = () => {
+    if (enough || told.turns.length === turns) return done.resolve();
+    turn = { messageId: crypto.randomUUID(), after: -1, events: [] };
+    told.turns.push(turn);
+    say();
+  };
+  const say = () => {
+    const asked = turn;
+    socket.emit("user_message_stream", { text, messageId: asked.messageId }, (ack) => {
+      if (!ack.ok) {
+        told.errors.push(ack.error.code);
+        setTimeout(() => socket.connected && asked === turn && say(), 200);
+        return;
+      }
+      asked.turnId = ack.turnId;
+      socket.emit("resume", { turnId: ack.turnId, after: asked.after }, (ack) => {
+        if (!ack.ok) told.errors.push(ack.error.code);
+      });
+    });
+  };
+  const greet = ({ sessionId, guestToken }) => {
+    auth.sessionId = sessionId;
+    auth.token = guestToken ?? auth.token;
+    if (turn && !turn.ended) say();
+    else if (!turn) next();
+  };
+
+  socket.io.on("open", () => {
+    const { engine } = socket.io;
+    told.ids.push(engine.id);
+    told.ways.push(engine.transport.name);
+    engine.once("upgrade", (transport) => told.ways.push(transport.name));
+  });
+  socket.on("connect", () => (told.connects += 1));
+  socket.on("connect_error", ({ message, data }) => {
+    told.errors.push(data?.code ?? message);
+    // Refused by the server, it does not come back by itself.
+    if (!socket.active) setTimeout(() => socket.connect(), 1000 * (data?.retryAfter ?? 1));
+  });
+  socket.on("error", (error) => told.errors.push(error.code));
+  socket.on("SESSION_CREATED", greet).on("SESSION_RESTORED", greet);
+  socket.on("server_draining", ({ reconnectAfterMs }) => {
+    const { engine } = socket.io;
+    const leave = () => engine.readyState === "open" && engine.close();
+    if (number < moves * clients) setTimeout(leave, reconnectAfterMs);
+  });
+  socket.onAny((name, data) => {
+    if (!name.startsWith("stream_")) return;
+    // The answer may be on its way before its acknowledgement.
+    const its = told.turns.find(({ turnId }) => turnId === data.turnId) ?? turn;
+    its.turnId ??= data.turnId;
+    its.after = data.seq;
+    its.events.push({ name, data });
+    if (name === "stream_chunk") begun.resolve();
+    if (name === "stream_end" && its === turn) {
+      its.ended = true;
+      setTimeout(next);
+    }
+  });
+  return { begun: begun.promise, done: done.promise, told, close: () => socket.close() };
+}
+
+function deferred() {
+  const made = {};
+  made.promise = new Promise((resolve) => (made.resolve = resolve));
+  return made;
+}
+
+const all = Array.from({ length: clients }, (_, number) => client(number));
+const report = () => {
+  for (const { told } of all) tell("client", told);
+  all.forEach(({ close }) => close());
+  process.stdout.write("", () => process.exit(0));
+};
+createInterface({ input: process.stdin }).on("line", (line) => {
+  enough = true;
+  if (line === "now") report();
+});
+await Promise.all(all.map(({ begun }) => begun));
+tell("begun");
+await Promise.all(all.map(({ done }) => done));
+// What would come a second time has had its time when the last of them is done.
+report();

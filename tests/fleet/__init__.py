@@ -1,0 +1,1 @@
+"""Several nodes behind a balancer, as they run in earnest: `make fleet`."""

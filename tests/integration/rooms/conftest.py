@@ -1,0 +1,3 @@
+from tests.integration.database.opened import template
+
+__all__ = ["template"]
