@@ -69,9 +69,9 @@ class Server:
         """SIGKILL: it ends in the middle of whatever it does."""
         self.process.kill()
 
-    async def logged(self, event: str, seconds: float = STOP_SECONDS) -> Line:
-        """The first log line with this event, as soon as it is there."""
-        return await asyncio.to_thread(self._await_line, event, seconds)
+    async def logged(self, event: str, seconds: float = STOP_SECONDS, **fields: object) -> Line:
+        """The first log line with this event and these fields, as soon as it is there."""
+        return await asyncio.to_thread(self._await_line, {"event": event, **fields}, seconds)
 
     async def ended(self, seconds: float = STOP_SECONDS) -> int:
         """The exit code, once the process has ended; negative is the signal that ended it."""
@@ -81,15 +81,15 @@ class Server:
         """Log lines at level error or critical."""
         return [line for line in self.log if line.get("level") in ("error", "critical")]
 
-    def _await_line(self, event: str, seconds: float) -> Line:
+    def _await_line(self, fields: Line, seconds: float) -> Line:
         def found() -> Iterator[Line]:
-            return (line for line in self.log if line.get("event") == event)
+            return (line for line in self.log if fields.items() <= line.items())
 
         with self._news:
             self._news.wait_for(lambda: self._closed or any(found()), seconds)
             line = next(found(), None)
         if line is None:
-            raise AssertionError(f"no {event!r} in its log:\n{self.log}\n{''.join(self.noise)}")
+            raise AssertionError(f"no {fields} in its log:\n{self.log}\n{''.join(self.noise)}")
         return line
 
     def _read(self) -> None:

@@ -68,14 +68,16 @@ class Port:
         self._apart = apart
         self._kept: list[socket.socket] = []
         """Where each worker has its own, nobody listens on these: they keep the port."""
-        for family, address in _addresses(host):
-            # By itself first: that a port is taken is not seen by one that is to be shared.
-            kept = _bound(family, (address, self.number or port))
-            if apart:
-                found = kept.getsockname()[1]
-                kept.close()
-                kept = _bound(family, (address, found), shared=True)
-            self._kept.append(kept)
+        with ExitStack() as stack:
+            for family, address in _addresses(host):
+                # By itself first: one that is to be shared does not see that a port is taken.
+                kept = _bound(family, (address, self.number or port))
+                if apart:
+                    found = kept.getsockname()[1]
+                    kept.close()
+                    kept = _bound(family, (address, found), shared=True)
+                self._kept.append(stack.enter_context(kept))
+            stack.pop_all()
 
     @property
     def number(self) -> int:

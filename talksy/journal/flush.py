@@ -6,8 +6,10 @@ so what the log has lost is sent again, and what it has already is not written t
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -53,8 +55,10 @@ class Flusher:
         self._lose = lose
         self._dirty: dict[Run, None] = {}
         self._news = asyncio.Event()
-        self._soon = False
-        """Something is due that was not when the flusher went to sleep."""
+        self._next_at = 0.0
+        """When the next flush may be, on the loop's clock."""
+        self._wakes_at = -math.inf
+        """When it will look, if nothing that is new is due before."""
         self.away = False
         """The last flush came to nothing."""
         self.counts = Flushed()
@@ -63,7 +67,8 @@ class Flusher:
         """The turn has something new."""
         if run not in self._dirty:
             self._dirty[run] = None
-            self._news.set()
+            if self._due_at(run) < self._wakes_at:
+                self._news.set()
 
     def hurry(self, run: Run) -> None:
         """The same, and somebody waits for it."""
@@ -82,13 +87,18 @@ class Flusher:
 
     async def run(self) -> None:
         """Flushes until it is cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
-            await self._news.wait()
-            self._news.clear()
-            due, wait = self._due()
+            await self._sleep()
+            now = loop.time()
+            due = sorted(
+                (run for run in self._dirty if self._due_at(run) <= now),
+                key=lambda run: run.flushed_at,
+            )
             if not due:
-                await self._sleep(wait)
                 continue
+            # Turns of one tick go together, whoever was first.
+            self._next_at = now + TICK
             try:
                 await self._flush(due)
             except Away:
@@ -98,30 +108,26 @@ class Flusher:
                 # The turns are still in memory and the database has their endings.
                 log.exception("flush_failed")
                 await asyncio.sleep(1)
-            if self._dirty:
-                self._news.set()
 
-    async def _sleep(self, seconds: float) -> None:
-        """Until the first turn is due, or another one is new."""
-        try:
-            await asyncio.wait_for(self._news.wait(), seconds)
-        except TimeoutError:
-            self._news.set()
+    async def _sleep(self) -> None:
+        """Until the first turn is due, and no sooner than a tick after the last flush."""
+        loop = asyncio.get_running_loop()
+        while (wait := self._wakes(loop.time())) > 0:
+            self._news.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), wait if self._dirty else None)
+        self._wakes_at = -math.inf
 
-    def _due(self) -> tuple[list[Run], float]:
-        """What is to be flushed now, the longest waiting first; else, how long to wait."""
-        now = asyncio.get_running_loop().time()
+    def _wakes(self, now: float) -> float:
+        """In how many seconds there is something to do."""
+        first = min(map(self._due_at, self._dirty), default=math.inf)
+        self._wakes_at = max(first, self._next_at)
+        return self._wakes_at - now
+
+    def _due_at(self, run: Run) -> float:
+        """When a turn is written next, the sooner if another node reads it."""
         idle = IDLE_TICK if self._log.complete else BLIND_TICK
-        due: list[Run] = []
-        wait = idle
-        for run in self._dirty:
-            left = run.flushed_at + (TICK if run.listeners else idle) - now
-            if left <= 0:
-                due.append(run)
-            else:
-                wait = min(wait, left)
-        due.sort(key=lambda run: run.flushed_at)
-        return due, wait
+        return run.flushed_at + (TICK if run.listeners else idle)
 
     async def _flush(self, due: Sequence[Run]) -> None:
         batch: list[Run] = []

@@ -67,7 +67,8 @@ def _keep(outcome: Outcome, folder: Path, number: int) -> None:
         path = folder / f"{name}-{number}-{'ABCDEFGH'[place]}.log"
         path.write_text("".join(json.dumps(line) + "\n" for line in log))
     path = folder / f"{name}-{number}.txt"
-    path.write_text("\n".join([*outcome.complaints, *outcome.verdict.faults]) + "\n")
+    notes = f"{dict(outcome.verdict.notes)}"
+    path.write_text("\n".join([*outcome.complaints, *outcome.verdict.faults, notes]) + "\n")
 
 
 if __name__ == "__main__":

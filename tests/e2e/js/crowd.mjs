@@ -27,10 +27,14 @@ function client(number) {
   const done = deferred();
   let turn;
 
-  const next = () => {
-    if (enough || told.turns.length === turns) return done.resolve();
-    turn = { messageId: crypto.randomUUID(), after: -1, events: [] };
+  const begin = (messageId, turnId) => {
+    turn = { messageId, turnId, after: -1, events: [] };
     told.turns.push(turn);
+    return turn;
+  };
+  const next = () => {
+    if (enough || told.turns.length >= turns) return done.resolve();
+    begin(crypto.randomUUID());
     say();
   };
   const say = () => {
@@ -41,11 +45,20 @@ function client(number) {
         setTimeout(() => socket.connected && asked === turn && say(), 200);
         return;
       }
-      asked.turnId = ack.turnId;
-      socket.emit("resume", { turnId: ack.turnId, after: asked.after }, (ack) => {
-        if (!ack.ok) told.errors.push(ack.error.code);
-      });
+      resume(of(ack.turnId));
     });
+  };
+  const resume = ({ turnId, after }) =>
+    socket.emit("resume", { turnId, after }, (ack) => {
+      if (!ack.ok) told.errors.push(ack.error.code);
+    });
+  // A turn that ended before its first word may be tried again: as another one.
+  const of = (turnId) => {
+    const known = told.turns.find((each) => each.turnId === turnId);
+    if (known) return known;
+    if (turn.turnId) return begin(turn.messageId, turnId);
+    turn.turnId = turnId;
+    return turn;
   };
   const greet = ({ sessionId, guestToken }) => {
     auth.sessionId = sessionId;
@@ -75,16 +88,14 @@ function client(number) {
   });
   socket.onAny((name, data) => {
     if (!name.startsWith("stream_")) return;
-    // The answer may be on its way before its acknowledgement.
-    const its = told.turns.find(({ turnId }) => turnId === data.turnId) ?? turn;
-    its.turnId ??= data.turnId;
+    const its = of(data.turnId);
     its.after = data.seq;
     its.events.push({ name, data });
     if (name === "stream_chunk") begun.resolve();
-    if (name === "stream_end" && its === turn) {
-      its.ended = true;
-      setTimeout(next);
-    }
+    if (name !== "stream_end" || its !== turn) return;
+    if (data.nextTurnId) return resume(of(data.nextTurnId));
+    its.ended = true;
+    setTimeout(next);
   });
   return { begun: begun.promise, done: done.promise, told, close: () => socket.close() };
 }
