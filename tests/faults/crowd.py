@@ -19,7 +19,7 @@ ACCOUNTS = 50
 """At most; an identity may connect 600 times a minute."""
 AT_ONCE = 20
 """So many turns are begun side by side."""
-START_SECONDS = 150.0
+START_SECONDS = 300.0
 LINGER_SECONDS = 1.5
 """So long after the last ending they wait for another one."""
 SMALL_BUFFER = 4_096

@@ -254,7 +254,7 @@ ROWS = (
         "1000 turns, Redis away 5 s",
         outage(5),
         # To begin so many takes a while, in which the first must not come to their end.
-        plan={"turns": 1_000, "tokens": 150, "rate": 1},
+        plan={"turns": 1_000, "tokens": 300, "rate": 1},
         settings={"TURN_TIMEOUT_MS": 600_000},
     ),
     Row("rolling restart", roll, plan={"spread": 20.0, "tokens": 250}),

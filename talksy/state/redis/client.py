@@ -26,7 +26,7 @@ class Client:
         self._servers = servers_at(url)
         self.cluster = isinstance(self._servers, Cluster)
         self.commands = 0
-        """How many were sent."""
+        """How many were answered."""
         self.failures = 0
         """How often they were not answered, or with an error."""
         self.latency: float | None = None
@@ -49,12 +49,12 @@ class Client:
         """The answers to ``commands``, sent in one go. Raises ``Away`` if one of them fails: at
         once where the server has failed before and has not been proven since.
         """
-        self.commands += len(commands)
         try:
             answers = await self._servers.ask(commands)
         except FAULTS as error:
             self._went(_reason(error))
             raise self._failed(error) from error
+        self.commands += len(commands)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise self._failed(answer) from answer
@@ -105,9 +105,11 @@ class Client:
         except FAULTS as error:
             raise Away(_reason(error)) from error
 
-    def leads(self, ear: Connection) -> bool:
-        """Whether an ear is at the server that commands go to: after a failover it may not be."""
-        return self._servers.leads(ear)
+    async def meets(self, ear: Connection) -> bool:
+        """Whether an ear is at the server that commands go to. Where it is not, one of them has
+        missed a failover, and commands find their way anew.
+        """
+        return await self._servers.meets(ear)
 
     async def asker(self, key: str) -> Ask:
         """Sends commands, word by word, to the server that has ``key``, for those who look at it.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import structlog
-from redis.exceptions import InvalidResponse
+from redis.exceptions import InvalidResponse, NoPermissionError
 
 from talksy.state.base import Away
 from talksy.state.redis.client import Client
@@ -59,6 +59,8 @@ class Listener:
         """That of the present connection, which is dropped by setting its end to now."""
         self.up = False
         """Whether it hears all that it wants to, as a word of its own has shown."""
+        self._refused = False
+        """Its user may not listen, and that was said."""
         self._settled = asyncio.Event()
         self._unheard_since: float | None = None
         """Since when it waits for a word of its own."""
@@ -175,6 +177,10 @@ class Listener:
         while True:
             try:
                 await self._listen()
+            except NoPermissionError as error:
+                if not self._refused:
+                    self._refused = True
+                    log.warning("redis_ear_refused", reason=str(error)[:200], hint="docs/redis.md")
             except (Away, *FAULTS) as error:
                 log.debug("redis_ear_lost", error=type(error).__name__)
             except Exception:
@@ -259,7 +265,7 @@ class Listener:
         self._unheard_since = None
         if self.up:
             return
-        self.up = True
+        self.up, self._refused = True, False
         self._settled.set()
         for call in self._gaps:
             try:
@@ -283,19 +289,20 @@ class Listener:
                 continue
             except Exception:
                 log.exception("redis_probe_failed")
-            self._check()
+            await self._check()
             await self._client.doubt(PROBE_SECONDS)
 
-    def _check(self) -> None:
+    async def _check(self) -> None:
         """Drops a connection that has not heard its own word for long, or is at the wrong place."""
-        since = self._unheard_since
-        silent = 0.0 if since is None else time.monotonic() - since
-        if self._connection is None:
+        connection, since = self._connection, self._unheard_since
+        if connection is None:
             return
+        silent = 0.0 if since is None else time.monotonic() - since
         if silent >= DEAF_SECONDS:
             self.deaf += 1
             log.warning("bus_deaf", seconds=round(silent, 1))
-        if silent >= DEAF_SECONDS or not self._client.leads(self._connection):
+            self._drop()
+        elif not await self._client.meets(connection):
             self._drop()
 
 

@@ -50,8 +50,8 @@ class Servers(Protocol):
         """A connection to listen on, connected."""
         ...
 
-    def leads(self, ear: Connection) -> bool:
-        """Whether what is said by ``ask`` can be heard there and is counted there."""
+    async def meets(self, ear: Connection) -> bool:
+        """Whether what ``ask`` says is heard and counted there; else ``ask`` connects anew."""
         ...
 
     async def asker(self, key: str) -> Ask:
@@ -105,8 +105,11 @@ class Single:
     async def ear(self) -> Connection:
         return await _connected(self._pool.make_connection())
 
-    def leads(self, ear: Connection) -> bool:
-        return self._lines.address in (None, (ear.host, ear.port))
+    async def meets(self, ear: Connection) -> bool:
+        if self._lines.address == (ear.host, ear.port):
+            return True
+        await self._lines.drop()
+        return False
 
     async def asker(self, key: str) -> Ask:  # noqa: ARG002 - it has them all
         ask: Ask = self._library.execute_command
@@ -171,7 +174,7 @@ class Cluster:
         node = random.choice(self._library.get_primaries())  # noqa: S311 - no secret
         return await _connected(_connection(node))
 
-    def leads(self, ear: Connection) -> bool:  # noqa: ARG002 - all hear all
+    async def meets(self, ear: Connection) -> bool:  # noqa: ARG002 - all hear all
         return True
 
     async def asker(self, key: str) -> Ask:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from talksy.state import Away, Place
 from talksy.state.redis import RedisState
@@ -66,6 +67,19 @@ async def test_tls_and_a_user_with_the_least_rights(tmp_path: Path) -> None:
             RedisState.open(url, node=fresh("node")) as other,
         ):
             await does_all(state, other)
+
+
+async def test_a_user_who_may_not_listen_is_told_of_once_and_counts_as_deaf() -> None:
+    rights = least_rights().replace("&talksy:1:* ", "")
+    lines = [f"user {rights}", "user default on >admin ~* &* +@all"]
+    with running_redis(*lines, password="admin") as redis, capture_logs() as logs:
+        url = f"redis://talksy:secret@127.0.0.1:{redis.port}/0"
+        async with RedisState.open(url, node=fresh("node")) as state:
+            async with asyncio.timeout(5):
+                while not any(line["event"] == "redis_ear_refused" for line in logs):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            assert not state.stats().hears
+    assert [line["event"] for line in logs].count("redis_ear_refused") == 1
 
 
 async def test_a_certificate_of_nobody_is_not_trusted(tmp_path: Path) -> None:
