@@ -203,9 +203,12 @@ class Crew:
             worker.signal(signal.SIGTERM)
 
     def renew(self) -> None:
-        """Certificates may have been renewed."""
+        """Certificates may have been renewed. Who is about to start reads the new ones anyway, and
+        would be ended by the signal.
+        """
         for worker in self._workers:
-            worker.signal(signal.SIGHUP)
+            if worker.ready:
+                worker.signal(signal.SIGHUP)
 
     async def _mind(self, worker: Worker) -> None:
         """Keeps one worker running."""

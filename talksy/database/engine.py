@@ -47,8 +47,16 @@ PAUSES = (0.02, 0.1, 0.5)
 class Database:
     """Reads and writes in transactions. On SQLite one write at a time, in the order asked."""
 
-    def __init__(self, engine: AsyncEngine, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        metrics: Metrics | None = None,
+        *,
+        apart: AsyncEngine | None = None,
+    ) -> None:
+        """``apart`` is a connection for what must not wait behind others."""
         self._engine = engine
+        self._apart = apart or engine
         self._metrics = metrics or Metrics()
         embedded = engine.dialect.name == "sqlite"
         self._lock = asyncio.Lock() if embedded else None
@@ -70,9 +78,10 @@ class Database:
         """Opens the database at ``url`` and, with ``upgrade``, brings its tables up to date first.
 
         ``exclusive`` is for the one server that may run on an embedded database; ``pool_size``
-        bounds the connections to any other. Raises ``SchemaError`` when the tables are older or
-        newer than this version of the code needs, ``InUse`` when another server has the database,
-        ``Unfit`` when it is too old or lets nobody in to its tables, and ``Unreachable``.
+        bounds the connections to any other, beside the one that leases have. Raises ``SchemaError``
+        when the tables are older or newer than this version of the code needs, ``InUse`` when
+        another server has the database, ``Unfit`` when it is too old or lets nobody in to its
+        tables, and ``Unreachable``.
         """
         if url.startswith("sqlite"):
             file = sqlite_url(url)
@@ -86,13 +95,14 @@ class Database:
                     yield cls(engine, metrics)
         else:
             server = postgres_engine(url, pool_size=pool_size, line_seconds=TURN_SECONDS)
-            async with _disposed(server) as engine:
+            single = postgres_engine(url, pool_size=1, line_seconds=TURN_SECONDS)
+            async with _disposed(server) as engine, _disposed(single) as apart:
                 try:
                     await migrate_server(engine, upgrade=upgrade)
                 except DBAPIError as error:
                     reason = str(error.orig).partition("\n")[0]
                     raise Unfit(f"the database does not let itself be read: {reason}") from error
-                yield cls(engine, metrics)
+                yield cls(engine, metrics, apart=apart)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -106,8 +116,9 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed at the end of the block, rolled back if it raises.
+    async def write(self, *, apart: bool = False) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed at the end of the block, rolled back if it raises. ``apart``
+        is for a node's lease: it does not wait for a connection behind everybody else.
 
         Raises ``Overloaded`` where the database is away. It may have been committed all the same
         where that was noticed at the very end.
@@ -115,7 +126,7 @@ class Database:
         with self._counted("write"):
             async with self._turn():
                 try:
-                    async with self._connection() as connection:
+                    async with self._connection(apart=apart) as connection:
                         await connection.execution_options(talksy_write=True)
                         async with connection.begin():
                             yield connection
@@ -137,14 +148,15 @@ class Database:
             self._metrics.transaction(kind, seconds, overloaded=overloaded)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self, *, apart: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection that is hung up on where its transaction takes too long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SECONDS
         # Around the connection and not inside it: what ends the transaction is sent when it is
         # given back, and may be swallowed as well.
         with self._told(), ExitStack() as clocks:
-            async with self._engine.connect() as connection:
+            engine = self._apart if apart else self._engine
+            async with engine.connect() as connection:
                 if self._lock is None:
                     line: Any = (await connection.get_raw_connection()).driver_connection
                     # Hung up on, and not cancelled: a cancelled statement asks the server to stop

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -325,26 +325,23 @@ class Lane(TurnRows):
     @again
     async def checkpoint(self, rows: Iterable[Checkpoint]) -> None:
         """Stores how far turns that still run have come."""
+        # In an order that all keep to, so that two cannot wait for each other.
+        values = [
+            {
+                "turn_id": row.turn.id,
+                "its_fence": row.turn.fence,
+                "text": row.text,
+                "events": row.events,
+                "chunks": row.chunks,
+                "provider": row.provider,
+                "its_model": row.model,
+                "degraded": row.degraded,
+            }
+            for row in sorted(rows, key=lambda row: row.turn.id)
+        ]
         async with self._database.write() as connection:
-            # In an order that all keep to, so that two cannot wait for each other.
-            for row in sorted(rows, key=lambda row: row.turn.id):
-                await connection.execute(
-                    update(turns)
-                    .where(
-                        turns.c.id == row.turn.id,
-                        turns.c.fence == row.turn.fence,
-                        turns.c.status == "running",
-                    )
-                    .values(
-                        text=row.text,
-                        events=row.events,
-                        chunks=row.chunks,
-                        provider=row.provider,
-                        # Until it is chosen, what was asked for stays.
-                        model=func.coalesce(row.model, turns.c.model),
-                        degraded=row.degraded,
-                    )
-                )
+            # All of them in one trip.
+            await connection.execute(_CHECKPOINT, values)
 
     async def strays(self, known: Collection[str]) -> Sequence[TurnRow]:
         """What runs in this node's name and is not ``known`` here, turns by their ids.
@@ -361,6 +358,25 @@ class Lane(TurnRows):
                 return []
             strange = turns.c.id.in_(ids.difference(known))
             return [turn_row(row) for row in await connection.execute(select(turns).where(strange))]
+
+
+_CHECKPOINT = (
+    update(turns)
+    .where(
+        turns.c.id == bindparam("turn_id"),
+        turns.c.fence == bindparam("its_fence"),
+        turns.c.status == "running",
+    )
+    .values(
+        text=bindparam("text"),
+        events=bindparam("events"),
+        chunks=bindparam("chunks"),
+        provider=bindparam("provider"),
+        # Until it is chosen, what was asked for stays.
+        model=func.coalesce(bindparam("its_model", type_=turns.c.model.type), turns.c.model),
+        degraded=bindparam("degraded"),
+    )
+)
 
 
 def _seen(row: Row[Any], draft: Draft) -> Admission:

@@ -38,7 +38,7 @@ class Leases:
     @again
     async def renew(self) -> Lease:
         """Lives for another ``ms`` milliseconds. Raises ``Overloaded``."""
-        async with self._database.write() as connection:
+        async with self._database.write(apart=True) as connection:
             until = now_ms() + self.ms
             renewed = await connection.execute(
                 update(nodes).where(nodes.c.id == self._owner).values(alive_until=until)

@@ -35,6 +35,9 @@ from talksy.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
+TOGETHER = 200
+"""So many turns are stored in one transaction: an ending waits for it, and its time is bounded."""
+
 Compose = Callable[[TurnRow], Awaitable[Turn]]
 """Makes the turn of a row: its conversation and its model."""
 Announce = Callable[[TurnRow, Mirror], Awaitable[None]]
@@ -348,6 +351,7 @@ class Journal:
             if run.ended.is_set():
                 # The readers were told so already, and the row shall tell no other reason.
                 ending = replace(ending, reason="interrupted", error=None)
+            run.committing = True
             try:
                 finished = await self._lane.finish(
                     row, ending, events=total, advance=not self._closing
@@ -363,6 +367,9 @@ class Journal:
                 break
             except Exception as error:  # noqa: BLE001 - an ending is not given up
                 log.warning("ending_waits", error=type(error).__name__, turn_id=row.id)
+            run.committing = False
+            if run.overdue:
+                self._give_up(run)
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
         patience.cancel()
@@ -378,8 +385,12 @@ class Journal:
         return finished
 
     def _give_up(self, run: Run) -> None:
-        """The database stays away: the readers are told without it."""
-        if not run.lost:
+        """The database stays away: the readers are told without it.
+
+        Not in the middle of an attempt: it may come to its end, and the row then tells otherwise.
+        """
+        run.overdue = True
+        if not (run.lost or run.committing):
             run.drop()
             ending = Ending("interrupted", None, chunks=run.chunks)
             self._end(run, ending, len(run.mirror.events))
@@ -502,11 +513,13 @@ class Journal:
         due = [run for run in self._runs.values() if run.progress > run.stored and not run.lost]
         if not due:
             return
-        reached = [run.progress for run in due]
-        await self._lane.checkpoint([run.checkpoint() for run in due])
+        for first in range(0, len(due), TOGETHER):
+            some = due[first : first + TOGETHER]
+            reached = [run.progress for run in some]
+            await self._lane.checkpoint([run.checkpoint() for run in some])
+            for run, progress in zip(some, reached, strict=True):
+                run.stored = progress
         self._stored_at = now
-        for run, progress in zip(due, reached, strict=True):
-            run.stored = progress
 
     async def _begin_strays(self) -> None:
         """Goes on with what is in our name although its answer was lost: nobody else will."""

@@ -51,6 +51,10 @@ class Run:
         self.began_at = monotonic()
         self.ending = False
         """Its ending is being committed: the row may have it already."""
+        self.committing = False
+        """An attempt at that is under way."""
+        self.overdue = False
+        """The readers wait no longer for that: they are to be told without it."""
         self.lost = False
         """Another node writes the turn now, or gave it its ending: nothing more is shown."""
         self.acked = 0

@@ -129,7 +129,10 @@ class Handover:
             headers=_without(request, OF_THE_CONNECTION | NEGOTIATED),
             max_msg_size=0,
         ) as far:
-            await near.prepare(request)
+            try:
+                await near.prepare(request)
+            except ConnectionError:
+                return web.Response()  # for nobody: the client has gone
             flows = [asyncio.create_task(_flow(near, far)), asyncio.create_task(_flow(far, near))]
             try:
                 await asyncio.wait(flows, return_when=asyncio.FIRST_COMPLETED)

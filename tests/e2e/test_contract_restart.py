@@ -88,6 +88,12 @@ async def test_a_draining_server_is_not_ready_and_takes_no_new_message(
                 assert unready.status == 503
             async with http.get("/health/live") as live:
                 assert live.status == 200
+            # A balancer takes a handshake to the next node, the stock client asks again.
+            async with http.get("/socket.io/?EIO=4&transport=polling") as handshake:
+                assert (handshake.status, (await handshake.json())["code"]) == (
+                    503,
+                    "SERVER_DRAINING",
+                )
         error = await client.refused("user_message", {"text": "hello"})
 
     assert error["code"] == "SERVER_DRAINING"

@@ -13,8 +13,8 @@ from tests.fleet.crowd import Told, running_crowd
 from tests.fleet.fleet import Fleet, Node, running_fleet
 
 CLIENTS = 200
-TOKENS = 150
-DELAY_MS = 20
+TOKENS = 60
+DELAY_MS = 100
 LAST_SECONDS = 60.0
 
 

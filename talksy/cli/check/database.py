@@ -102,7 +102,7 @@ def _server_risks(server: Server, nodes: int, settings: Settings) -> Iterator[Fi
             "lose acknowledged messages and endings",
             "set synchronous_standby_names, or accept it",
         )
-    wanted = settings.database_pool_size * max(1, nodes)
+    wanted = (settings.database_pool_size + 1) * max(1, nodes)
     if wanted > server.room:
         yield Finding(
             "database",

@@ -39,12 +39,15 @@ MALFORMED = "4?"
 class Driver(WebSocket):  # type: ignore[misc]
     """Engine.IO's WebSocket over aiohttp, without deflate: that takes 90 KB a connection."""
 
-    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+    async def __call__(self, environ: dict[str, Any]) -> web.StreamResponse:
         request: web.Request = environ["aiohttp.request"]
         self._sock = web.WebSocketResponse(
             max_msg_size=self.server.max_http_buffer_size, compress=False
         )
-        await self._sock.prepare(request)
+        try:
+            await self._sock.prepare(request)
+        except ConnectionError:
+            return web.Response()  # for nobody: the client has gone
         # The handler is a method of the socket this connection belongs to, or upgrades.
         self._socket.wire = request.transport
         try:

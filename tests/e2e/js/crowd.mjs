@@ -25,7 +25,7 @@ function client(number) {
   });
   const begun = deferred();
   const done = deferred();
-  let turn;
+  let turn, again;
 
   const begin = (messageId, turnId) => {
     turn = { messageId, turnId, after: -1, events: [] };
@@ -39,10 +39,12 @@ function client(number) {
   };
   const say = () => {
     const asked = turn;
-    socket.emit("user_message_stream", { text, messageId: asked.messageId }, (ack) => {
+    const { messageId, retry } = asked;
+    socket.emit("user_message_stream", { text, messageId, retry }, (ack) => {
       if (!ack.ok) {
         told.errors.push(ack.error.code);
-        setTimeout(() => socket.connected && asked === turn && say(), 200);
+        clearTimeout(again);
+        again = setTimeout(() => socket.connected && asked === turn && say(), 300);
         return;
       }
       resume(of(ack.turnId));
@@ -94,6 +96,10 @@ function client(number) {
     if (name === "stream_chunk") begun.resolve();
     if (name !== "stream_end" || its !== turn) return;
     if (data.nextTurnId) return resume(of(data.nextTurnId));
+    if (data.error?.code === "OVERLOADED") {
+      begin(its.messageId).retry = true;
+      return setTimeout(say, 1000 * data.error.retryAfter);
+    }
     its.ended = true;
     setTimeout(next);
   });

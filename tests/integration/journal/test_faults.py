@@ -252,12 +252,26 @@ async def test_a_node_that_cannot_recover_does_not_start_and_leaves_no_task(
     assert asyncio.all_tasks() == before
 
 
-async def test_readers_wait_for_the_database_by_the_clock_and_not_by_its_answers(
+async def test_an_attempt_that_succeeds_late_is_what_the_readers_are_told(
+    database: Database, file: Path
+) -> None:
+    """Told without it meanwhile, they would have another ending than the history."""
+    async with serving(node(database, file, keep=HASTY)) as rig:
+        admission = await rig.say("m1", "hel", go_on := asyncio.Event(), "lo")
+        (run,) = rig.journal._runs.values()
+        async with locked(file):
+            go_on.set()
+            await until(lambda: run.overdue)
+        assert (await rig.ending("m1")).reason == "completed"
+    assert rig.row(admission.turn_id) == ("completed", "hello")
+
+
+async def test_readers_wait_for_the_database_by_the_clock_and_for_the_attempt_under_way(
     database: Database, file: Path
 ) -> None:
     """Many endings at once, each attempt slow: all are told in time, and stored in the end."""
     turns = [f"m{number}" for number in range(5)]
-    async with serving(node(database, file, keep=replace(KEEP, patience_seconds=0.05))) as rig:
+    async with serving(node(database, file, keep=HASTY)) as rig:
         go_on = asyncio.Event()
         for said in turns:
             await rig.say(said, "hel", go_on, session=f"ses_{said}")
