@@ -203,7 +203,7 @@ async def test_what_may_go_wrong_with_postgres_and_redis_is_warned_of(tmp_path: 
         risks = told(await checked(tmp_path, 0, **settings), "risky")
         alone, pool = [risk for risk in risks if "fsync" not in risk]
         assert alone.startswith("database: 2 nodes live, and there is no REDIS_URL")
-        assert "2 node(s) of DATABASE_POOL_SIZE=900 may open 1800 connections" in pool
+        assert "2 node(s) of DATABASE_POOL_SIZE=900 may open 1802 connections" in pool
         await owner.execute(f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'x'")
         await owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
         with running_redis(limit, maxmemory="9mb", maxmemory_policy="allkeys-lru") as redis:
