@@ -6,6 +6,7 @@ python -m tests.faults --only killed --runs 3
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,10 @@ SHOWN = 8
 
 
 async def main() -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    # As by Ctrl-C: what was started is ended.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     usual = Load()
     parser.add_argument("--turns", type=int, default=usual.turns)
@@ -38,6 +43,8 @@ async def main() -> int:
             try:
                 outcomes = [await run_row(row, load, postgres) for _ in range(options.runs)]
             except AssertionError as error:
+                if task.cancelling():
+                    raise  # the nodes were told by the same signal, and no row can say anything
                 bad += options.runs
                 print(f"| {row.name} | could not be run |", flush=True)
                 print(f"  {row.name}: {error}", file=sys.stderr, flush=True)
