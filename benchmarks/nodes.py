@@ -23,7 +23,7 @@ from tests.faults.fleet import Fleet, running_fleet
 from tests.faults.reader import Habits
 from tests.postgres import running_postgres
 
-LOADS = ((50, 20.0, 400), (1_000, 1.0, 30))
+LOADS = ((50, 20.0, 400), (300, 3.0, 180))
 """Turns, tokens a second of each, tokens of each."""
 HEAD = (
     "turns × tokens/s",
@@ -36,6 +36,7 @@ HEAD = (
     "p50 / p99 to the other node in ms",
 )
 COMMANDS = re.compile(r"^talksy_redis_commands\S* (\S+)$", re.MULTILINE)
+SKIPPED = 40
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -114,7 +115,8 @@ def _delays(report: Report) -> Sequence[float]:
         far - near
         for told in report.told
         if not told.home
-        for near, far in zip(home[told.turn], told.times, strict=False)
+        # The first ones came before the other reader did.
+        for near, far in list(zip(home[told.turn], told.times, strict=False))[SKIPPED:]
     ]
 
 
