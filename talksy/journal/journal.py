@@ -215,8 +215,7 @@ class Journal:
         """What another node asks of this one."""
         match word.split(" "):
             case ["stop", turn_id, ("cancelled" | "interrupted") as reason]:
-                if run := self._runs.get(turn_id):
-                    run.stop(reason)
+                self.halt(turn_id, reason)
             case _:
                 log.info("word_unknown")  # of a later version
 
@@ -444,7 +443,7 @@ class Journal:
 
     def _let_go(self) -> None:
         """The lease is over and nobody can be asked: others end what this node writes."""
-        given_up = [run for run in self._runs.values() if not (run.lost or run.ended.is_set())]
+        given_up = [run for run in self._runs.values() if not (run.lost or run.overdue)]
         if given_up:
             log.warning("lease_lost", turns=len(given_up))
         for run in given_up:
