@@ -44,7 +44,6 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "redis": ("talksy.state",),
     "sqlalchemy": ("talksy.database",),
     "alembic": ("talksy.database",),
-    "aiosqlite": ("talksy.database",),
     "asyncpg": ("talksy.database",),
     "openai": ("talksy.ai.llm.openai",),
     "httpx2": ("talksy.ai.llm.openai",),
@@ -59,7 +58,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "dotenv": ("talksy.config",),
     "typer": ("talksy.cli",),
     "rich": ("talksy.cli",),
-    "uvloop": ("talksy.cli",),
+    "uvloop": ("talksy.cli", "talksy.transports.socketio.conformance"),
     "talksy.config": ("talksy.config", "talksy.app", "talksy.cli"),
 }
 """Who may import what is not for everybody."""

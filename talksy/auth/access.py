@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, Literal
 
 import jwt
@@ -89,7 +90,7 @@ class AccessTokens:
             family_id=claims["sid"],
             issued_at=issued_at,
             expires_at=expires_at,
-            scope=claims["scope"],
+            scope=intern(claims["scope"]),
             guest=claims["typ"] == "guest",
         )
 

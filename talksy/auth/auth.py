@@ -185,7 +185,7 @@ class Auth:
             if generation == self._tokens.generation:
                 break
         self._tokens.put(access_token, identity)
-        self._users.put(_user(account))
+        self._users.put(User(identity.user_id, account.email, account.created_at))
         return identity
 
     @property

@@ -88,12 +88,14 @@ class _Identities(TLRUCache[bytes, Identity, int]):
         super().__init__(
             size, lambda _, identity, now: min(now + ttl_ms, identity.expires_at), clock
         )
-        self._families: dict[str, set[bytes]] = {}
+        # Nearly all have one: a tuple takes a quarter of a set.
+        self._families: dict[str, tuple[bytes, ...]] = {}
 
     def __setitem__(self, key: bytes, identity: Identity) -> None:
         super().__setitem__(key, identity)
-        if key in self:
-            self._families.setdefault(identity.family_id, set()).add(key)
+        keys = self._families.get(identity.family_id, ())
+        if key in self and key not in keys:
+            self._families[identity.family_id] = (*keys, key)
 
     def purge(self, family_id: str) -> None:
         for key in self._families.pop(family_id, ()):
@@ -113,9 +115,11 @@ class _Identities(TLRUCache[bytes, Identity, int]):
         return key, identity
 
     def _unlist(self, key: bytes, identity: Identity) -> None:
-        keys = self._families.get(identity.family_id, set())
-        keys.discard(key)
-        if not keys:
+        keys = self._families.get(identity.family_id, ())
+        left = tuple(other for other in keys if other != key)
+        if left:
+            self._families[identity.family_id] = left
+        else:
             self._families.pop(identity.family_id, None)
 
 

@@ -1,10 +1,14 @@
-"""Passwords: bcrypt in a pool of threads that has an end to its queue."""
+"""Passwords: bcrypt in a pool of threads that has an end to its queue and lets others go first."""
 
 import asyncio
+import os
 import secrets
+import sys
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import BoundedSemaphore
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 import bcrypt
@@ -14,18 +18,33 @@ from talksy.errors import Overloaded
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 2.0
+"""How long somebody waits for those before: who would have to wait longer is told so, at once as
+far as it can be foreseen."""
+NICE = 19
+"""The least weight that Linux knows: who hashes has the time that streams leave."""
+
 
 class Passwords:
     """Hashes and checks passwords; open it with ``async with``.
 
-    ``threads`` run at once (bcrypt gives the GIL back) and at most ``waiting`` more wait; beyond
-    that everything raises ``Overloaded``.
+    ``threads`` run at once (bcrypt gives the GIL back) and at most ``waiting`` more wait, fewer
+    where that would take longer than ``PATIENCE_SECONDS``; beyond that everything raises
+    ``Overloaded``.
     """
 
     def __init__(self, *, rounds: int = 12, threads: int = 2, waiting: int = 64) -> None:
         self._rounds = rounds
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bcrypt")
-        self._places = BoundedSemaphore(threads + waiting)
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix="bcrypt", initializer=_let_others_go_first
+        )
+        self._most = threads + waiting
+        self._lock = threading.Lock()
+        self._inside = 0
+        """How many are worked on or wait."""
+        self._pace = 0.0
+        """About how many seconds one takes, as of late."""
         self._dummy = b""
         self.completed = 0
         """Hashes made and passwords checked so far."""
@@ -72,17 +91,44 @@ class Passwords:
         return bcrypt.gensalt(self._rounds)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if not self._places.acquire(blocking=False):
-            raise Overloaded(retry_after=1)
-        future = self._pool.submit(work)
+        with self._lock:
+            # Until one of the threads is free.
+            wait = max(0, self._inside - self._threads + 1) * self._pace / self._threads
+            if self._inside >= self._most or wait > PATIENCE_SECONDS:
+                raise Overloaded(retry_after=1)
+            self._inside += 1
+        future = self._pool.submit(self._timed, work)
         # A caller may give up while its thread runs on: the place is free when the thread is.
         future.add_done_callback(self._leave)
-        result = await asyncio.wrap_future(future)
+        answer = asyncio.wrap_future(future)
+        try:
+            await asyncio.wait([answer], timeout=PATIENCE_SECONDS)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        if future.cancel():
+            raise Overloaded(retry_after=1)  # its turn has not come
+        result = await answer
         self.completed += 1
         return result
 
+    def _timed(self, work: Callable[[], T]) -> T:
+        began = time.monotonic()
+        try:
+            return work()
+        finally:
+            self._pace += (time.monotonic() - began - self._pace) / 4
+
     def _leave(self, _: Future[Any]) -> None:
-        self._places.release()
+        with self._lock:
+            self._inside -= 1
+
+
+def _let_others_go_first() -> None:
+    """Elsewhere than on Linux a priority is a process's, and this one's is right."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # some sandboxes know no priorities
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _rounds_of(hashed: bytes) -> int:

@@ -6,6 +6,7 @@ from typing import Literal
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Connection,
     RowMapping,
     delete,
     exists,
@@ -15,9 +16,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from talksy.database.engine import Database, again
+from talksy.database.engine import Database, reads, writes
 from talksy.database.tables import refresh_tokens, token_families, users
 from talksy.errors import EmailTaken
 
@@ -80,27 +80,31 @@ class Accounts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def register(self, account: Account, family: Family, token: RefreshToken) -> None:
+    @writes
+    def register(
+        self, connection: Connection, account: Account, family: Family, token: RefreshToken
+    ) -> None:
         """Adds a user with a first login. Raises ``EmailTaken``; of parallel tries one wins."""
-        async with self._database.write() as connection:
-            try:
-                await connection.execute(
-                    insert(users).values(
-                        id=account.id,
-                        email=account.email,
-                        email_key=account.email_key,
-                        password_hash=account.password_hash,
-                        created_at=account.created_at,
-                    )
+        try:
+            connection.execute(
+                insert(users).values(
+                    id=account.id,
+                    email=account.email,
+                    email_key=account.email_key,
+                    password_hash=account.password_hash,
+                    created_at=account.created_at,
                 )
-            except IntegrityError:
-                raise EmailTaken from None
-            await _open(connection, family, token)
+            )
+        except IntegrityError:
+            raise EmailTaken from None
+        _open(connection, family, token)
 
-    async def login(self, family: Family, token: RefreshToken | None = None) -> None:
+    @writes
+    def login(
+        self, connection: Connection, family: Family, token: RefreshToken | None = None
+    ) -> None:
         """Opens a family; without a token it can not be refreshed."""
-        async with self._database.write() as connection:
-            await _open(connection, family, token)
+        _open(connection, family, token)
 
     async def find(self, email_key: str) -> Account | None:
         """The account of an address in its folded form."""
@@ -116,9 +120,10 @@ class Accounts:
         )
         return await self._one(users.c.id == alive.scalar_subquery())
 
-    @again
-    async def rotate(
+    @writes
+    def rotate(
         self,
+        connection: Connection,
         presented: str,
         successor: RefreshToken,
         sealed: bytes | None,
@@ -132,69 +137,68 @@ class Accounts:
         unknown, has run out or belongs to a revoked family. A second use after the grace
         revokes the family: OAuth 2.0 Security BCP (RFC 9700), 4.14.2.
         """
-        async with self._database.write() as connection:
-            first = await connection.execute(
-                update(refresh_tokens)
-                .where(
-                    refresh_tokens.c.hash == presented,
-                    refresh_tokens.c.used_at.is_(None),
-                    refresh_tokens.c.expires_at > now,
-                    exists().where(
-                        token_families.c.id == refresh_tokens.c.family_id,
-                        token_families.c.revoked_at.is_(None),
-                    ),
-                )
-                .values(used_at=now, successor=sealed)
+        first = connection.execute(
+            update(refresh_tokens)
+            .where(
+                refresh_tokens.c.hash == presented,
+                refresh_tokens.c.used_at.is_(None),
+                refresh_tokens.c.expires_at > now,
+                exists().where(
+                    token_families.c.id == refresh_tokens.c.family_id,
+                    token_families.c.revoked_at.is_(None),
+                ),
             )
-            row = await _token(connection, presented)
-            if row is None:
-                return None
-            if first.rowcount:
-                await _add(connection, row["family_id"], successor)
-                return Rotation("rotated", row["family_id"], row["user_id"])
-            if row["revoked_at"] is not None or row["expires_at"] <= now:
-                return None
-            if now - row["used_at"] < grace_ms and row["successor"] is not None:
-                return Rotation("shared", row["family_id"], row["user_id"], row["successor"])
-            await _revoke(connection, row["family_id"], now)
-            return Rotation("replayed", row["family_id"], row["user_id"])
+            .values(used_at=now, successor=sealed)
+        )
+        row = _token(connection, presented)
+        if row is None:
+            return None
+        if first.rowcount:
+            _add(connection, row["family_id"], successor)
+            return Rotation("rotated", row["family_id"], row["user_id"])
+        if row["revoked_at"] is not None or row["expires_at"] <= now:
+            return None
+        if now - row["used_at"] < grace_ms and row["successor"] is not None:
+            return Rotation("shared", row["family_id"], row["user_id"], row["successor"])
+        _revoke(connection, row["family_id"], now)
+        return Rotation("replayed", row["family_id"], row["user_id"])
 
-    async def successor(self, presented: str) -> bytes | None:
+    @reads
+    def successor(self, connection: Connection, presented: str) -> bytes | None:
         """What replaced the token with this hash, sealed; None while it can be used itself."""
-        async with self._database.read() as connection:
-            found = await connection.execute(
-                select(refresh_tokens.c.successor).where(refresh_tokens.c.hash == presented)
-            )
-            sealed: bytes | None = found.scalar_one_or_none()
+        found = connection.execute(
+            select(refresh_tokens.c.successor).where(refresh_tokens.c.hash == presented)
+        )
+        sealed: bytes | None = found.scalar_one_or_none()
         return sealed
 
-    async def rehash(self, user_id: str, former: str, hashed: str) -> bool:
+    @writes
+    def rehash(self, connection: Connection, user_id: str, former: str, hashed: str) -> bool:
         """Replaces the hash of a password, unless it is not ``former`` any more."""
-        async with self._database.write() as connection:
-            renewed = await connection.execute(
-                update(users)
-                .where(users.c.id == user_id, users.c.password_hash == former)
-                .values(password_hash=hashed)
-            )
-            return bool(renewed.rowcount)
+        renewed = connection.execute(
+            update(users)
+            .where(users.c.id == user_id, users.c.password_hash == former)
+            .values(password_hash=hashed)
+        )
+        return bool(renewed.rowcount)
 
-    async def revoke(self, presented: str, *, now: int) -> str | None:
+    @writes
+    def revoke(self, connection: Connection, presented: str, *, now: int) -> str | None:
         """Revokes the family of the token with this hash, used or not, and names it.
 
         Doing it again changes nothing; None for an unknown token.
         """
-        async with self._database.write() as connection:
-            row = await _token(connection, presented)
-            if row is None:
-                return None
-            await _revoke(connection, row["family_id"], now)
-            return str(row["family_id"])
+        row = _token(connection, presented)
+        if row is None:
+            return None
+        _revoke(connection, row["family_id"], now)
+        return str(row["family_id"])
 
-    async def revoked(self, since: int) -> list[str]:
+    @reads
+    def revoked(self, connection: Connection, since: int) -> list[str]:
         """The families that were revoked after ``since``."""
         query = select(token_families.c.id).where(token_families.c.revoked_at > since)
-        async with self._database.read() as connection:
-            return [row.id for row in await connection.execute(query)]
+        return [row.id for row in connection.execute(query)]
 
     async def sweep(self, *, now: int, grace_ms: int, access_ms: int) -> int:
         """Erases successors whose grace is over, tokens that have run out and families that no
@@ -203,15 +207,7 @@ class Accounts:
         ``access_ms`` is how long an access token lives: while there may be one, its family stays.
         A little at a time, so that nobody waits for it.
         """
-        async with self._database.write() as connection:
-            await connection.execute(
-                update(refresh_tokens)
-                .where(
-                    refresh_tokens.c.successor.is_not(None),
-                    refresh_tokens.c.used_at <= now - grace_ms,
-                )
-                .values(successor=None)
-            )
+        await self._forget_successors(now - grace_ms)
         settled = now - SETTLED_MS
         dead = token_families.c.revoked_at <= settled - access_ms
         of_dead = refresh_tokens.c.family_id.in_(select(token_families.c.id).where(dead))
@@ -225,36 +221,49 @@ class Accounts:
             refresh_tokens.c.created_at <= now - access_ms,
         )
 
+    @writes
+    def _forget_successors(self, connection: Connection, before: int) -> None:
+        connection.execute(
+            update(refresh_tokens)
+            .where(refresh_tokens.c.successor.is_not(None), refresh_tokens.c.used_at <= before)
+            .values(successor=None)
+        )
+
     async def _erase(self, key: Column[str], *where: ColumnElement[bool]) -> int:
         """Deletes the rows of a table, some at a time; counts them."""
         erased = 0
-        while True:
-            some = select(key).where(*where).limit(SWEEP_ROWS)
-            async with self._database.write() as connection:
-                gone = await connection.execute(delete(key.table).where(key.in_(some)))
-            erased += gone.rowcount
-            if gone.rowcount < SWEEP_ROWS:
-                return erased
+        while gone := await self._erase_some(key, *where):
+            erased += gone
+            if gone < SWEEP_ROWS:
+                break
+        return erased
 
-    async def _one(self, condition: ColumnElement[bool]) -> Account | None:
-        async with self._database.read() as connection:
-            found = await connection.execute(select(users).where(condition))
-            row = found.mappings().one_or_none()
+    @writes
+    def _erase_some(
+        self, connection: Connection, key: Column[str], *where: ColumnElement[bool]
+    ) -> int:
+        some = select(key).where(*where).limit(SWEEP_ROWS)
+        return connection.execute(delete(key.table).where(key.in_(some))).rowcount
+
+    @reads
+    def _one(self, connection: Connection, condition: ColumnElement[bool]) -> Account | None:
+        found = connection.execute(select(users).where(condition))
+        row = found.mappings().one_or_none()
         return None if row is None else Account(**row)
 
 
-async def _open(connection: AsyncConnection, family: Family, token: RefreshToken | None) -> None:
-    await connection.execute(
+def _open(connection: Connection, family: Family, token: RefreshToken | None) -> None:
+    connection.execute(
         insert(token_families).values(
             id=family.id, user_id=family.user_id, created_at=family.created_at
         )
     )
     if token is not None:
-        await _add(connection, family.id, token)
+        _add(connection, family.id, token)
 
 
-async def _add(connection: AsyncConnection, family_id: str, token: RefreshToken) -> None:
-    await connection.execute(
+def _add(connection: Connection, family_id: str, token: RefreshToken) -> None:
+    connection.execute(
         insert(refresh_tokens).values(
             hash=token.hash,
             family_id=family_id,
@@ -264,8 +273,8 @@ async def _add(connection: AsyncConnection, family_id: str, token: RefreshToken)
     )
 
 
-async def _token(connection: AsyncConnection, presented: str) -> RowMapping | None:
-    found = await connection.execute(
+def _token(connection: Connection, presented: str) -> RowMapping | None:
+    found = connection.execute(
         select(refresh_tokens, token_families.c.user_id, token_families.c.revoked_at)
         .join(token_families, token_families.c.id == refresh_tokens.c.family_id)
         .where(refresh_tokens.c.hash == presented)
@@ -273,8 +282,8 @@ async def _token(connection: AsyncConnection, presented: str) -> RowMapping | No
     return found.mappings().one_or_none()
 
 
-async def _revoke(connection: AsyncConnection, family_id: str, now: int) -> None:
-    await connection.execute(
+def _revoke(connection: Connection, family_id: str, now: int) -> None:
+    connection.execute(
         update(token_families)
         .where(token_families.c.id == family_id, token_families.c.revoked_at.is_(None))
         .values(revoked_at=now)

@@ -1,43 +1,38 @@
-"""The connection to the durable truth: one engine, a way to read and a way to write."""
+"""The connection to the durable truth: a way to read and a way to write, in transactions.
+
+What is done in one is a function that is given the connection, and that awaits nothing.
+"""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import wraps
 from time import perf_counter, time
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, ColumnElement, Connection, Select, String, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from talksy.database.clock import now_ms
 from talksy.database.migrate import migrate_file, migrate_server
-from talksy.database.postgres import (
-    Unfit,
-    Unreachable,
-    clashed,
-    postgres_away,
-    postgres_engine,
-)
-from talksy.database.sqlite import only_server, sqlite_away, sqlite_engine, sqlite_url
+from talksy.database.postgres import Lines, Unfit, Unreachable, clashed, postgres_away
+from talksy.database.sqlite import File, only_server, sqlite_away, sqlite_url
 from talksy.errors import Overloaded
 from talksy.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 TURN_SECONDS = 2.0
 """How long a write waits for those before it, and anybody for a connection."""
-SECONDS = 4.0
-"""How long a transaction on a server may take in all; then its connection is hung up on."""
 LOCK_MS = 3_000
-"""How long it waits for a lock: less, so that the connection may be kept."""
+"""How long a transaction on a server waits for a lock: less than it may take in all, so that the
+connection may be kept."""
 IDLE_MS = 10_000
 """After so long without a word from us the server gives our locks to others."""
 PAUSES = (0.02, 0.1, 0.5)
@@ -47,20 +42,10 @@ PAUSES = (0.02, 0.1, 0.5)
 class Database:
     """Reads and writes in transactions. On SQLite one write at a time, in the order asked."""
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        metrics: Metrics | None = None,
-        *,
-        apart: AsyncEngine | None = None,
-    ) -> None:
-        """``apart`` is a connection for what must not wait behind others."""
-        self._engine = engine
-        self._apart = apart or engine
+    def __init__(self, store: File | Lines, metrics: Metrics | None = None) -> None:
+        self.store = store
         self._metrics = metrics or Metrics()
-        embedded = engine.dialect.name == "sqlite"
-        self._lock = asyncio.Lock() if embedded else None
-        self._away = sqlite_away if embedded else postgres_away
+        self._away = sqlite_away if isinstance(store, File) else postgres_away
         self._writable = True
         """Whether the last write went through."""
 
@@ -91,49 +76,54 @@ class Database:
                 except DBAPIError as error:
                     fault = f"cannot open the database {file.database}: {error.orig}"
                     raise Unreachable(fault) from error
-                async with _disposed(sqlite_engine(file, line_seconds=TURN_SECONDS)) as engine:
-                    yield cls(engine, metrics)
+                async with _closed(File(file, line_seconds=TURN_SECONDS)) as store:
+                    yield cls(store, metrics)
         else:
-            server = postgres_engine(url, pool_size=pool_size, line_seconds=TURN_SECONDS)
-            single = postgres_engine(url, pool_size=1, line_seconds=TURN_SECONDS)
-            async with _disposed(server) as engine, _disposed(single) as apart:
+            lines = Lines(url, pool_size=pool_size, line_seconds=TURN_SECONDS)
+            async with _closed(lines) as store:
                 try:
-                    await migrate_server(engine, upgrade=upgrade)
+                    await migrate_server(store.engine, upgrade=upgrade)
                 except DBAPIError as error:
                     reason = str(error.orig).partition("\n")[0]
                     raise Unfit(f"the database does not let itself be read: {reason}") from error
-                yield cls(engine, metrics, apart=apart)
+                yield cls(store, metrics)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """One consistent view. Raises ``Overloaded`` where the database is away."""
-        with self._counted("read"):
-            async with self._connection() as connection:
-                if self._lock is None:
-                    await connection.execution_options(
-                        isolation_level="REPEATABLE READ", postgresql_readonly=True
-                    )
-                yield connection
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        """What ``look`` finds, in one consistent view.
 
-    @asynccontextmanager
-    async def write(self, *, apart: bool = False) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed at the end of the block, rolled back if it raises. ``apart``
-        is for a node's lease: it does not wait for a connection behind everybody else.
+        Raises ``Overloaded`` where the database is away.
+        """
+        with self._counted("read"), self._told():
+            return await self.store.read(look)
+
+    async def write(self, work: Callable[[Connection], T], *, apart: bool = False) -> T:
+        """What ``work`` returns, once that is committed; what it did is undone if it raises.
+        Where another transaction stood in its way it is done again from the start. ``apart`` is for
+        a node's lease: it does not wait for a connection behind everybody else.
 
         Raises ``Overloaded`` where the database is away. It may have been committed all the same
         where that was noticed at the very end.
         """
-        with self._counted("write"):
-            async with self._turn():
-                try:
-                    async with self._connection(apart=apart) as connection:
-                        await connection.execution_options(talksy_write=True)
-                        async with connection.begin():
-                            yield connection
-                except Overloaded:
-                    self._writable = False
+        for pause in PAUSES:
+            try:
+                return await self._write(work, apart)
+            except Overloaded as error:
+                if not clashed(error.__cause__):
                     raise
-                self._writable = True
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
+        return await self._write(work, apart)
+
+    async def _write(self, work: Callable[[Connection], T], apart: bool) -> T:
+        with self._counted("write"):
+            try:
+                with self._told():
+                    done = await self.store.write(work, apart=apart)
+            except Overloaded as error:
+                # Who could not even try says nothing of it.
+                self._writable = self._writable and isinstance(error.__cause__, TimeoutError)
+                raise
+            self._writable = True
+            return done
 
     @contextmanager
     def _counted(self, kind: str) -> Iterator[None]:
@@ -147,45 +137,14 @@ class Database:
             seconds = perf_counter() - started
             self._metrics.transaction(kind, seconds, overloaded=overloaded)
 
-    @asynccontextmanager
-    async def _connection(self, *, apart: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A connection that is hung up on where its transaction takes too long."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + SECONDS
-        # Around the connection and not inside it: what ends the transaction is sent when it is
-        # given back, and may be swallowed as well.
-        with self._told(), ExitStack() as clocks:
-            engine = self._apart if apart else self._engine
-            async with engine.connect() as connection:
-                if self._lock is None:
-                    line: Any = (await connection.get_raw_connection()).driver_connection
-                    # Hung up on, and not cancelled: a cancelled statement asks the server to stop
-                    # it, and waits for its word.
-                    clocks.callback(loop.call_at(deadline, line.terminate).cancel)
-                yield connection
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """On SQLite one write at a time; who waits too long for it is told so."""
-        if self._lock is None:
-            yield
-            return
-        try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await self._lock.acquire()
-        except TimeoutError:
-            log.warning("database_busy")
-            raise Overloaded(retry_after=1) from None
-        try:
-            yield
-        finally:
-            self._lock.release()
-
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Tells clients of a database that is away what they can do about it: try again."""
         try:
             yield
+        except TimeoutError as error:
+            log.warning("database_busy")
+            raise Overloaded(retry_after=1) from error
         except (DBAPIError, PoolTimeout, Unreachable) as error:
             if isinstance(error, DBAPIError) and not self._away(error):
                 raise
@@ -198,62 +157,96 @@ class Database:
         """By how many milliseconds the database's clock is ahead of ours, when it answers and would
         take a write. Raises ``Overloaded``.
         """
-        if self._lock is not None:
-            async with self.read() if self._writable else self.write() as connection:
-                return await ahead_ms(connection)
-        async with self.write() as connection:
-            asked = await connection.execute(select(func.current_setting("transaction_read_only")))
-            if asked.scalar_one() == "on":
-                log.warning("database_away", reason="it only reads")
-                raise Overloaded(retry_after=1)
-            return await ahead_ms(connection)
+        if isinstance(self.store, Lines):
+            return await self.write(_ahead_where_writable)
+        return await (self.read(ahead_ms) if self._writable else self.write(ahead_ms))
 
 
-async def ahead_ms(connection: AsyncConnection) -> int:
+def _ahead_where_writable(connection: Connection) -> int:
+    asked = connection.execute(select(func.current_setting("transaction_read_only")))
+    if asked.scalar_one() == "on":
+        log.warning("database_away", reason="it only reads")
+        raise Overloaded(retry_after=1)
+    return ahead_ms(connection)
+
+
+def ahead_ms(connection: Connection) -> int:
     """By how much the database's clock is ahead of ours."""
     asked = time()
-    theirs = (await connection.execute(select(now_ms()))).scalar_one()
+    theirs = connection.execute(select(now_ms())).scalar_one()
     return round(theirs - (asked + time()) * 500)
 
 
-async def alone(connection: AsyncConnection, name: str) -> None:
-    """Waits until no other transaction is alone under ``name``, on whichever node, and keeps that
-    to the transaction's end. Begin with it: what is read after it is what the others left.
-    """
-    if connection.dialect.name == "sqlite":
-        return  # all writes are
-    await connection.execute(
-        select(
-            # A node that stands still or is cut off shall not keep the others waiting.
-            func.set_config("idle_in_transaction_session_timeout", str(IDLE_MS), True),
-            func.set_config("lock_timeout", str(LOCK_MS), True),
-            func.pg_advisory_xact_lock(func.hashtextextended(name, 0)),
-        )
+_idle, _lock = bindparam("idle", type_=String), bindparam("lock", type_=String)
+
+
+def _locking(name: ColumnElement[str]) -> Select[Any]:
+    return select(
+        # A node that stands still or is cut off shall not keep the others waiting.
+        func.set_config("idle_in_transaction_session_timeout", _idle, True),
+        func.set_config("lock_timeout", _lock, True),
+        func.pg_advisory_xact_lock(func.hashtextextended(name, 0)),
     )
 
 
-def again(
-    method: Callable[Arguments, Coroutine[Any, Any, Result]],
-) -> Callable[Arguments, Coroutine[Any, Any, Result]]:
-    """A method of one transaction, tried again where another stood in its way."""
+_ALONE = _locking(bindparam("name", type_=String))
+# To send a list costs half as much again, in CPU, as the rest of it.
+_ALL_ALONE = _locking(func.unnest(bindparam("names", type_=ARRAY(String))).column_valued("name"))
+
+
+def alone(connection: Connection, *names: str) -> None:
+    """Waits until no other transaction is alone under one of ``names``, on whichever node, and
+    keeps that to the transaction's end. Begin with it: what is read after it is what the others
+    left. Several names are given in their order, so that two cannot wait for each other.
+    """
+    if connection.dialect.name == "sqlite":
+        return  # all writes are
+    limits = {"idle": str(IDLE_MS), "lock": str(LOCK_MS)}
+    if len(names) == 1:
+        connection.execute(_ALONE, {**limits, "name": names[0]})
+    else:
+        connection.execute(_ALL_ALONE, {**limits, "names": list(names)})
+
+
+class Rows(Protocol):
+    """Has a database."""
+
+    _database: Database
+
+
+R = TypeVar("R", bound=Rows)
+
+
+def reads(
+    method: Callable[Concatenate[R, Connection, Arguments], T],
+) -> Callable[Concatenate[R, Arguments], Coroutine[Any, Any, T]]:
+    """A method that looks at the rows, in one transaction whose connection it is given."""
 
     @wraps(method)
-    async def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        for pause in PAUSES:
-            try:
-                return await method(*args, **kwargs)
-            except Overloaded as error:
-                if not clashed(error.__cause__):
-                    raise
-            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - no secret
-        return await method(*args, **kwargs)
+    async def call(self: R, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> T:
+        return await self._database.read(lambda found: method(self, found, *args, **kwargs))
 
     return call
 
 
+def writes(
+    method: Callable[Concatenate[R, Connection, Arguments], T],
+) -> Callable[Concatenate[R, Arguments], Coroutine[Any, Any, T]]:
+    """A method that changes them: as ``reads``."""
+
+    @wraps(method)
+    async def call(self: R, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> T:
+        return await self._database.write(lambda found: method(self, found, *args, **kwargs))
+
+    return call
+
+
+Closing = TypeVar("Closing", bound="File | Lines")
+
+
 @asynccontextmanager
-async def _disposed(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+async def _closed(store: Closing) -> AsyncIterator[Closing]:
     try:
-        yield engine
+        yield store
     finally:
-        await engine.dispose()
+        await store.close()

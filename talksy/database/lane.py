@@ -8,24 +8,37 @@ a session's lane is alone in it to the end of the transaction, on whichever node
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 from sqlalchemy.engine import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from talksy.database.engine import Database, again, alone
+from talksy.database.engine import Database, alone, reads, writes
+from talksy.database.history import PAGE_CHARS, context
 from talksy.database.leases import alive
 from talksy.database.rows import TurnRow, Wanted, turn_row
+from talksy.database.statements import (
+    ADD_ANSWER,
+    ADD_MESSAGE,
+    ADD_TURN,
+    CHECKPOINT,
+    END_TURN,
+    FIRST,
+    LANE,
+    MESSAGE,
+    RUNNING,
+    SHOW,
+)
 from talksy.database.tables import messages, turns
 from talksy.database.turns import TurnRows
 from talksy.database.usage import add_usage
 from talksy.errors import IdempotencyConflict, Overloaded, TurnInProgress, TurnQueueFull
 from talksy.events import Ending
 from talksy.ids import new_id
+from talksy.messages import Message
 
 DOUBT_SECONDS = 15.0
 """How long a commit that was given up may still come through: the server ends what stands still for
@@ -64,6 +77,8 @@ class Admission:
     duplicate: bool = False
     started: TurnRow | None = None
     """The turn, where it may run now."""
+    context: Sequence[Message] | None = None
+    """What a model is given to answer it, where the message's own turn may run now."""
     interrupts: TurnRow | None = None
     """The running turn that has to make way, and was asked to."""
 
@@ -98,123 +113,110 @@ class Lane(TurnRows):
         self._doubtful_until = 0.0
         """A turn may have been stored although its message was refused; by the monotonic clock."""
 
-    async def known(self, draft: Draft) -> Admission | None:
+    @reads
+    def known(self, connection: Connection, draft: Draft) -> Admission | None:
         """What became of this message when it was sent before, or None.
 
         Raises ``IdempotencyConflict`` when its id was used for another text.
         """
-        async with self._database.read() as connection:
-            row = await _message(connection, draft.session_id, draft.message_id)
+        row = _message(connection, draft.session_id, draft.message_id)
         return None if row is None or draft.retry else _seen(row, draft)
 
-    async def admit(self, draft: Draft, now: int) -> Admission:
-        """Stores the message and starts or queues its turn, or tells what came of it before.
+    async def admit(
+        self, draft: Draft, now: int, *, limit: int = 100, chars: int = PAGE_CHARS
+    ) -> Admission:
+        """Stores the message and starts or queues its turn, or tells what came of it before. The
+        context of a turn that starts has ``limit`` messages and ``chars`` as ``History`` has it.
 
         Raises ``IdempotencyConflict``, ``TurnInProgress`` or ``TurnQueueFull``; ``Overloaded`` may
         mean that the message is stored and only the word of it was lost: see ``strays``.
         """
         try:
-            return await self._admit(draft, now)
+            return await self._admit(draft, now, limit, chars)
         except (Overloaded, asyncio.CancelledError):
             self._doubtful_until = time.monotonic() + DOUBT_SECONDS
             raise
 
-    @again
-    async def _admit(self, draft: Draft, now: int) -> Admission:
-        async with self._database.write() as connection:
-            await alone(connection, draft.session_id)
-            former = await _message(connection, draft.session_id, draft.message_id)
-            if former is not None:
-                seen = _seen(former, draft)
-                if not draft.retry or not await _ended_short(connection, former):
-                    return seen
-            running = await _running(connection, draft.session_id)
-            if running is not None:
-                await self._check_room(connection, draft)
-            position = await _place(connection, draft, running is not None)
-            await _store(connection, draft, former, position, now)
-            if running is not None:
-                interrupts = None
-                if draft.on_busy == "interrupt":
-                    interrupts = await _want(connection, running, "interrupted")
-                return Admission(draft.turn_id, queued=True, interrupts=interrupts)
-            started = await self._start(connection, draft.session_id, now)
+    @writes
+    def _admit(
+        self, connection: Connection, draft: Draft, now: int, limit: int, chars: int
+    ) -> Admission:
+        alone(connection, draft.session_id)
+        former = _message(connection, draft.session_id, draft.message_id)
+        if former is not None:
+            seen = _seen(former, draft)
+            if not draft.retry or not _ended_short(connection, former):
+                return seen
+        stands = connection.execute(LANE, {"session": draft.session_id}).one()
+        running = stands.running
+        if running is not None:
+            self._check_room(stands.waiting, draft)
+        position = stands.last + 1
+        if running is not None and stands.waiting and draft.on_busy == "interrupt":
+            position = _make_room(connection, draft.session_id)
+        begins = running is None and not stands.waiting
+        _store(connection, draft, former, position, now, "shown" if begins else "queued")
+        if begins:
+            return Admission(
+                draft.turn_id,
+                started=self._add(connection, _asked(draft), "running", now),
+                # Here and not later: it saves the first word another trip.
+                context=context(connection, draft.session_id, draft.message_id, limit, chars),
+            )
+        if running is None:
             # What waited before, with nothing running, goes first.
-            queued = started is not None and started.id != draft.turn_id
-            return Admission(draft.turn_id, queued=queued, started=started)
+            started = self._start(connection, draft.session_id, now)
+            return Admission(draft.turn_id, queued=True, started=started)
+        interrupts = None
+        if draft.on_busy == "interrupt":
+            interrupts = _want(connection, running, "interrupted")
+        return Admission(draft.turn_id, queued=True, interrupts=interrupts)
 
-    async def _check_room(self, connection: AsyncConnection, draft: Draft) -> None:
+    def _check_room(self, waiting: int, draft: Draft) -> None:
         if draft.on_busy == "reject":
             raise TurnInProgress
-        waiting = (
-            await connection.execute(
-                select(func.count()).where(
-                    messages.c.session_id == draft.session_id, messages.c.state == "queued"
-                )
-            )
-        ).scalar_one()
         if waiting >= self._queue:
             raise TurnQueueFull(
                 f"{waiting} messages wait in this session, more may not: wait for an answer first"
             )
 
-    async def _start(
-        self, connection: AsyncConnection, session_id: str, now: int
-    ) -> TurnRow | None:
+    def _start(self, connection: Connection, session_id: str, now: int) -> TurnRow | None:
         """Starts the first of the queue; None where nothing waits."""
-        row = (
-            await connection.execute(
-                select(messages)
-                .where(messages.c.session_id == session_id, messages.c.state == "queued")
-                .order_by(messages.c.position)
-                .limit(1)
-            )
-        ).one_or_none()
+        row = connection.execute(FIRST, {"session": session_id}).one_or_none()
         if row is None:
             return None
-        await _show(connection, row)
-        return await self._add(connection, row, "running", now)
+        _show(connection, row)
+        return self._add(connection, _asked_in(row), "running", now)
 
-    async def _add(
-        self, connection: AsyncConnection, row: Row[Any], status: str, now: int
+    def _add(
+        self, connection: Connection, asked: Mapping[str, Any], status: str, now: int
     ) -> TurnRow:
-        before = select(func.coalesce(func.max(turns.c.ordinal), 0)).where(
-            turns.c.session_id == row.session_id
-        )
-        attempts = select(func.count()).where(
-            turns.c.session_id == row.session_id, turns.c.message_id == row.id
-        )
-        added = await connection.execute(
-            turns.insert()
-            .values(
-                id=row.turn_id,
-                session_id=row.session_id,
-                message_id=row.id,
-                owner=self._owner,
-                status=status,
-                streamed=row.streamed,
-                attempt=attempts.scalar_subquery() + 1,
-                ordinal=before.scalar_subquery() + 1,
-                model=row.model if status == "running" else None,
-                created_at=now,
-                ended_at=None if status == "running" else now,
-            )
-            .returning(turns)
+        begins = status == "running"
+        added = connection.execute(
+            ADD_TURN,
+            {
+                **asked,
+                "its_owner": self._owner,
+                "its_status": status,
+                "its_model": asked["its_model"] if begins else None,
+                "its_created_at": now,
+                "its_ended_at": None if begins else now,
+            },
         )
         return turn_row(added.one())
 
-    @again
-    async def next(self, session_id: str, now: int) -> TurnRow | None:
+    @writes
+    def next(self, connection: Connection, session_id: str, now: int) -> TurnRow | None:
         """Starts what waits in a session where nothing runs."""
-        async with self._database.write() as connection:
-            await alone(connection, session_id)
-            if await _running(connection, session_id) is not None:
-                return None
-            return await self._start(connection, session_id, now)
+        alone(connection, session_id)
+        if connection.execute(RUNNING, {"session": session_id}).first() is not None:
+            return None
+        return self._start(connection, session_id, now)
 
-    @again
-    async def finish(
+    @writes
+    def finish(
         self,
+        connection: Connection,
         turn: TurnRow,
         ending: Ending,
         *,
@@ -227,44 +229,38 @@ class Lane(TurnRows):
 
         ``won`` is False when it has one already, or when another node took it over.
         """
-        async with self._database.write() as connection:
-            await alone(connection, turn.session_id)
-            changed = await connection.execute(
-                update(turns)
-                .where(
-                    turns.c.id == turn.id,
-                    turns.c.fence == turn.fence,
-                    turns.c.status == "running",
-                )
-                .values(
-                    status=ending.reason,
-                    text=ending.text or "",
-                    events=events,
-                    chunks=ending.chunks,
-                    provider=ending.provider,
-                    model=ending.model,
-                    usage=_usage(ending),
-                    error=dict(ending.error) if ending.error else None,
-                    degraded=ending.degraded,
-                    next_turn_id=ending.next_turn_id,
-                    ended_at=ending.ended_at,
-                )
-            )
-            if changed.rowcount == 0:
-                return Finished(won=False)
-            if ending.text:
-                await _answer(connection, turn, ending, ending.text)
-            await add_usage(connection, turn.session_id, ending)
-            if run_again and ending.next_turn_id is not None:
-                row = await _renamed(connection, turn, ending.next_turn_id)
-                return Finished(
-                    won=True, next=await self._add(connection, row, "running", ending.ended_at)
-                )
-            if not advance:
-                return Finished(won=True)
+        alone(connection, turn.session_id)
+        changed = connection.execute(
+            END_TURN,
+            {
+                "its_id": turn.id,
+                "its_fence": turn.fence,
+                "its_status": ending.reason,
+                "its_text": ending.text or "",
+                "its_events": events,
+                "its_chunks": ending.chunks,
+                "its_provider": ending.provider,
+                "its_model": ending.model,
+                "its_usage": _usage(ending),
+                "its_error": dict(ending.error) if ending.error else None,
+                "its_degraded": ending.degraded,
+                "its_next_turn_id": ending.next_turn_id,
+                "its_ended_at": ending.ended_at,
+            },
+        )
+        if changed.rowcount == 0:
+            return Finished(won=False)
+        if ending.text:
+            _answer(connection, turn, ending, ending.text)
+        add_usage(connection, turn.session_id, ending)
+        if run_again and ending.next_turn_id is not None:
+            row = _renamed(connection, turn, ending.next_turn_id)
             return Finished(
-                won=True, next=await self._start(connection, turn.session_id, ending.ended_at)
+                won=True, next=self._add(connection, _asked_in(row), "running", ending.ended_at)
             )
+        if not advance:
+            return Finished(won=True)
+        return Finished(won=True, next=self._start(connection, turn.session_id, ending.ended_at))
 
     async def claim(self, turn: TurnRow) -> TurnRow | None:
         """Takes over a turn of a node that is dead; None where somebody else was faster.
@@ -277,71 +273,67 @@ class Lane(TurnRows):
             self._doubtful_until = time.monotonic() + DOUBT_SECONDS
             raise
 
-    @again
-    async def _claim(self, turn: TurnRow) -> TurnRow | None:
-        async with self._database.write() as connection:
-            claimed = await connection.execute(
-                update(turns)
-                .where(
-                    turns.c.id == turn.id,
-                    turns.c.fence == turn.fence,
-                    turns.c.status == "running",
-                    ~alive(turns.c.owner),
-                )
-                .values(owner=self._owner, fence=turns.c.fence + 1)
-                .returning(turns)
+    @writes
+    def _claim(self, connection: Connection, turn: TurnRow) -> TurnRow | None:
+        claimed = connection.execute(
+            update(turns)
+            .where(
+                turns.c.id == turn.id,
+                turns.c.fence == turn.fence,
+                turns.c.status == "running",
+                ~alive(turns.c.owner),
             )
-            row = claimed.one_or_none()
+            .values(owner=self._owner, fence=turns.c.fence + 1)
+            .returning(turns)
+        )
+        row = claimed.one_or_none()
         return turn_row(row) if row else None
 
-    @again
-    async def want(self, turn_id: str, reason: Wanted) -> TurnRow | None:
+    @writes
+    def want(self, connection: Connection, turn_id: str, reason: Wanted) -> TurnRow | None:
         """Asks whoever writes a running turn to end it; the first who asks counts.
 
         Returns the turn, None where it does not run.
         """
-        async with self._database.write() as connection:
-            return await _want(connection, turn_id, reason)
+        return _want(connection, turn_id, reason)
 
-    @again
-    async def drop(self, session_id: str, turn_id: str, now: int) -> TurnRow | None:
+    @writes
+    def drop(
+        self, connection: Connection, session_id: str, turn_id: str, now: int
+    ) -> TurnRow | None:
         """Ends a turn that still waits as ``cancelled``; None where it does not wait."""
-        async with self._database.write() as connection:
-            await alone(connection, session_id)
-            row = (
-                await connection.execute(
-                    select(messages).where(
-                        messages.c.session_id == session_id,
-                        messages.c.turn_id == turn_id,
-                        messages.c.state == "queued",
-                    )
-                )
-            ).one_or_none()
-            if row is None:
-                return None
-            await _show(connection, row)
-            return await self._add(connection, row, "cancelled", now)
+        alone(connection, session_id)
+        row = connection.execute(
+            select(messages).where(
+                messages.c.session_id == session_id,
+                messages.c.turn_id == turn_id,
+                messages.c.state == "queued",
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        _show(connection, row)
+        return self._add(connection, _asked_in(row), "cancelled", now)
 
-    @again
-    async def checkpoint(self, rows: Iterable[Checkpoint]) -> None:
+    @writes
+    def checkpoint(self, connection: Connection, rows: Iterable[Checkpoint]) -> None:
         """Stores how far turns that still run have come."""
         # In an order that all keep to, so that two cannot wait for each other.
         values = [
             {
-                "turn_id": row.turn.id,
+                "its_id": row.turn.id,
                 "its_fence": row.turn.fence,
-                "text": row.text,
-                "events": row.events,
-                "chunks": row.chunks,
-                "provider": row.provider,
+                "its_text": row.text,
+                "its_events": row.events,
+                "its_chunks": row.chunks,
+                "its_provider": row.provider,
                 "its_model": row.model,
-                "degraded": row.degraded,
+                "its_degraded": row.degraded,
             }
             for row in sorted(rows, key=lambda row: row.turn.id)
         ]
-        async with self._database.write() as connection:
-            # All of them in one trip.
-            await connection.execute(_CHECKPOINT, values)
+        # All of them in one trip.
+        connection.execute(CHECKPOINT, values)
 
     async def strays(self, known: Collection[str]) -> Sequence[TurnRow]:
         """What runs in this node's name and is not ``known`` here, turns by their ids.
@@ -351,32 +343,16 @@ class Lane(TurnRows):
         """
         if time.monotonic() >= self._doubtful_until:
             return []
+        return await self._strays(known)
+
+    @reads
+    def _strays(self, connection: Connection, known: Collection[str]) -> Sequence[TurnRow]:
         mine = (turns.c.status == "running", turns.c.owner == self._owner)
-        async with self._database.read() as connection:
-            ids = {row.id for row in await connection.execute(select(turns.c.id).where(*mine))}
-            if not ids.difference(known):
-                return []
-            strange = turns.c.id.in_(ids.difference(known))
-            return [turn_row(row) for row in await connection.execute(select(turns).where(strange))]
-
-
-_CHECKPOINT = (
-    update(turns)
-    .where(
-        turns.c.id == bindparam("turn_id"),
-        turns.c.fence == bindparam("its_fence"),
-        turns.c.status == "running",
-    )
-    .values(
-        text=bindparam("text"),
-        events=bindparam("events"),
-        chunks=bindparam("chunks"),
-        provider=bindparam("provider"),
-        # Until it is chosen, what was asked for stays.
-        model=func.coalesce(bindparam("its_model", type_=turns.c.model.type), turns.c.model),
-        degraded=bindparam("degraded"),
-    )
-)
+        ids = {row.id for row in connection.execute(select(turns.c.id).where(*mine))}
+        if not ids.difference(known):
+            return []
+        strange = turns.c.id.in_(ids.difference(known))
+        return [turn_row(row) for row in connection.execute(select(turns).where(strange))]
 
 
 def _seen(row: Row[Any], draft: Draft) -> Admission:
@@ -389,23 +365,34 @@ def _usage(ending: Ending) -> dict[str, int] | None:
     return asdict(ending.usage) if ending.usage else None
 
 
-async def _message(
-    connection: AsyncConnection, session_id: str, message_id: str
-) -> Row[Any] | None:
-    return (
-        await connection.execute(
-            select(messages).where(messages.c.session_id == session_id, messages.c.id == message_id)
-        )
-    ).one_or_none()
+def _asked(draft: Draft) -> Mapping[str, Any]:
+    """What ``ADD_TURN`` is told of a message."""
+    return {
+        "its_id": draft.turn_id,
+        "session": draft.session_id,
+        "message": draft.message_id,
+        "its_streamed": draft.streamed,
+        "its_model": draft.model,
+    }
 
 
-async def _running(connection: AsyncConnection, session_id: str) -> str | None:
-    query = select(turns.c.id).where(turns.c.session_id == session_id, turns.c.status == "running")
-    return (await connection.execute(query)).scalar_one_or_none()
+def _asked_in(row: Row[Any]) -> Mapping[str, Any]:
+    return {
+        "its_id": row.turn_id,
+        "session": row.session_id,
+        "message": row.id,
+        "its_streamed": row.streamed,
+        "its_model": row.model,
+    }
 
 
-async def _want(connection: AsyncConnection, turn_id: str, reason: Wanted) -> TurnRow | None:
-    asked = await connection.execute(
+def _message(connection: Connection, session_id: str, message_id: str) -> Row[Any] | None:
+    asked = {"session": session_id, "message": message_id}
+    return connection.execute(MESSAGE, asked).one_or_none()
+
+
+def _want(connection: Connection, turn_id: str, reason: Wanted) -> TurnRow | None:
+    asked = connection.execute(
         update(turns)
         .where(turns.c.id == turn_id, turns.c.status == "running")
         .values(wanted=func.coalesce(turns.c.wanted, reason))
@@ -415,9 +402,9 @@ async def _want(connection: AsyncConnection, turn_id: str, reason: Wanted) -> Tu
     return turn_row(row) if row else None
 
 
-async def _renamed(connection: AsyncConnection, turn: TurnRow, turn_id: str) -> Row[Any]:
+def _renamed(connection: Connection, turn: TurnRow, turn_id: str) -> Row[Any]:
     """The turn's message, whose turn is another one from now on."""
-    changed = await connection.execute(
+    changed = connection.execute(
         update(messages)
         .where(messages.c.session_id == turn.session_id, messages.c.id == turn.message_id)
         .values(turn_id=turn_id)
@@ -427,63 +414,57 @@ async def _renamed(connection: AsyncConnection, turn: TurnRow, turn_id: str) -> 
     return row
 
 
-async def _ended_short(connection: AsyncConnection, former: Row[Any]) -> bool:
+def _ended_short(connection: Connection, former: Row[Any]) -> bool:
     """Whether the message's last turn is over and did not complete."""
     query = select(turns.c.status).where(turns.c.id == former.turn_id)
-    status = (await connection.execute(query)).scalar_one_or_none()
+    status = connection.execute(query).scalar_one_or_none()
     return status not in {None, "running", "completed"}
 
 
-async def _place(connection: AsyncConnection, draft: Draft, busy: bool) -> int:
-    """The position of a new message: the last one, or before all that wait if it interrupts."""
-    of_session = messages.c.session_id == draft.session_id
-    if busy and draft.on_busy == "interrupt":
-        first = (
-            await connection.execute(
-                select(func.min(messages.c.position)).where(
-                    of_session, messages.c.state == "queued"
-                )
-            )
-        ).scalar_one()
-        if first is not None:
-            # All that follows makes room, a dropped message among them too.
-            await connection.execute(
-                update(messages)
-                .where(of_session, messages.c.position >= first)
-                .values(position=messages.c.position + 1)
-            )
-            return int(first)
-    last = select(func.coalesce(func.max(messages.c.position), -1)).where(of_session)
-    return int((await connection.execute(last)).scalar_one()) + 1
+def _make_room(connection: Connection, session_id: str) -> int:
+    """The position of a message that interrupts: before all that wait."""
+    of_session = messages.c.session_id == session_id
+    first = connection.execute(
+        select(func.min(messages.c.position)).where(of_session, messages.c.state == "queued")
+    ).scalar_one()
+    # All that follows makes room, a dropped message among them too.
+    connection.execute(
+        update(messages)
+        .where(of_session, messages.c.position >= first)
+        .values(position=messages.c.position + 1)
+    )
+    return int(first)
 
 
-async def _store(
-    connection: AsyncConnection,
+def _store(
+    connection: Connection,
     draft: Draft,
     former: Row[Any] | None,
     position: int,
     now: int,
+    state: str,
 ) -> None:
     if former is None:
-        await connection.execute(
-            messages.insert().values(
-                session_id=draft.session_id,
-                id=draft.message_id,
-                position=position,
-                role="user",
-                content=draft.text,
-                hash=draft.hash,
-                state="queued",
-                streamed=draft.streamed,
-                turn_id=draft.turn_id,
-                model=draft.model,
-                created_at=now,
-            )
+        connection.execute(
+            ADD_MESSAGE,
+            {
+                "session_id": draft.session_id,
+                "id": draft.message_id,
+                "position": position,
+                "role": "user",
+                "content": draft.text,
+                "hash": draft.hash,
+                "state": state,
+                "streamed": draft.streamed,
+                "turn_id": draft.turn_id,
+                "model": draft.model,
+                "created_at": now,
+            },
         )
         return
     # A retry moves the message, and what was said to it, to where it is answered now.
     of_session = messages.c.session_id == draft.session_id
-    await connection.execute(
+    connection.execute(
         update(messages)
         .where(
             of_session,
@@ -491,41 +472,30 @@ async def _store(
         )
         .values(position=position)
     )
-    await connection.execute(
+    connection.execute(
         update(messages)
         .where(of_session, messages.c.id == draft.message_id)
-        .values(state="queued", streamed=draft.streamed, turn_id=draft.turn_id, model=draft.model)
+        .values(state=state, streamed=draft.streamed, turn_id=draft.turn_id, model=draft.model)
     )
 
 
-async def _show(connection: AsyncConnection, row: Row[Any]) -> None:
-    await connection.execute(
-        update(messages)
-        .where(messages.c.session_id == row.session_id, messages.c.id == row.id)
-        .values(state="shown")
-    )
+def _show(connection: Connection, row: Row[Any]) -> None:
+    connection.execute(SHOW, {"session": row.session_id, "message": row.id})
 
 
-async def _answer(connection: AsyncConnection, turn: TurnRow, ending: Ending, text: str) -> None:
-    position = (
-        select(messages.c.position)
-        .where(messages.c.session_id == turn.session_id, messages.c.id == turn.message_id)
-        .scalar_subquery()
-    )
-    await connection.execute(
-        messages.insert().values(
-            session_id=turn.session_id,
-            id=new_id("msg"),
-            position=position,
-            role="assistant",
-            content=text,
-            state="shown",
-            turn_id=turn.id,
-            reply_to=turn.message_id,
-            interrupted=ending.reason != "completed",
-            provider=ending.provider,
-            model=ending.model,
-            usage=_usage(ending),
-            created_at=ending.ended_at,
-        )
+def _answer(connection: Connection, turn: TurnRow, ending: Ending, text: str) -> None:
+    connection.execute(
+        ADD_ANSWER,
+        {
+            "session": turn.session_id,
+            "its_id": new_id("msg"),
+            "message": turn.message_id,
+            "its_content": text,
+            "its_turn_id": turn.id,
+            "its_interrupted": ending.reason != "completed",
+            "its_provider": ending.provider,
+            "its_model": ending.model,
+            "its_usage": _usage(ending),
+            "its_created_at": ending.ended_at,
+        },
     )

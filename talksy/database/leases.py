@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from talksy.database.clock import now_ms
-from talksy.database.engine import Database, again
+from talksy.database.engine import Database, writes
 from talksy.database.rows import Wanted
 from talksy.database.tables import nodes, presence, turns
 
@@ -35,43 +35,44 @@ class Leases:
         self._host = host
         self.ms = ms
 
-    @again
     async def renew(self) -> Lease:
         """Lives for another ``ms`` milliseconds. Raises ``Overloaded``."""
-        async with self._database.write(apart=True) as connection:
-            until = now_ms() + self.ms
-            renewed = await connection.execute(
-                update(nodes).where(nodes.c.id == self._owner).values(alive_until=until)
-            )
-            if not renewed.rowcount:
-                await connection.execute(
-                    nodes.insert().values(id=self._owner, host=self._host, alive_until=until)
-                )
-            alive = await connection.execute(
-                select(func.count()).select_from(nodes).where(nodes.c.alive_until > now_ms())
-            )
-            running = await connection.execute(
-                select(turns.c.id, turns.c.wanted).where(
-                    turns.c.owner == self._owner, turns.c.status == "running"
-                )
-            )
-            return Lease(alive.scalar_one(), {row.id: row.wanted for row in running})
+        return await self._database.write(self._renew, apart=True)
 
-    async def give_back(self) -> None:
+    def _renew(self, connection: Connection) -> Lease:
+        until = now_ms() + self.ms
+        renewed = connection.execute(
+            update(nodes).where(nodes.c.id == self._owner).values(alive_until=until)
+        )
+        if not renewed.rowcount:
+            connection.execute(
+                nodes.insert().values(id=self._owner, host=self._host, alive_until=until)
+            )
+        alive = connection.execute(
+            select(func.count()).select_from(nodes).where(nodes.c.alive_until > now_ms())
+        )
+        running = connection.execute(
+            select(turns.c.id, turns.c.wanted).where(
+                turns.c.owner == self._owner, turns.c.status == "running"
+            )
+        )
+        return Lease(alive.scalar_one(), {row.id: row.wanted for row in running})
+
+    @writes
+    def give_back(self, connection: Connection) -> None:
         """Lives no longer: what it left is anybody's at once. Raises ``Overloaded``."""
-        async with self._database.write() as connection:
-            await connection.execute(delete(nodes).where(nodes.c.id == self._owner))
-            await connection.execute(delete(presence).where(presence.c.node_id == self._owner))
+        connection.execute(delete(nodes).where(nodes.c.id == self._owner))
+        connection.execute(delete(presence).where(presence.c.node_id == self._owner))
 
-    async def bury(self) -> None:
+    @writes
+    def bury(self, connection: Connection) -> None:
         """Erases leases that ended long ago, unless what their nodes left is still to be looked
         after. Raises ``Overloaded``.
         """
         left = select(presence.c.session_id).where(presence.c.node_id == nodes.c.id)
-        async with self._database.write() as connection:
-            await connection.execute(
-                delete(nodes).where(nodes.c.alive_until < now_ms() - BURIED_MS, ~left.exists())
-            )
+        connection.execute(
+            delete(nodes).where(nodes.c.alive_until < now_ms() - BURIED_MS, ~left.exists())
+        )
 
 
 def alive(node_id: ColumnElement[str]) -> ColumnElement[bool]:

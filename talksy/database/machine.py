@@ -51,8 +51,7 @@ async def _wait_for_others(database: Database, host: str) -> None:
     )
     seen: dict[str, int] = {}
     while True:
-        async with database.read() as connection:
-            left = (await connection.execute(theirs)).all()
+        left = await database.read(lambda connection: connection.execute(theirs).all())
         for row in left:
             if row.alive_until > seen.get(row.id, row.alive_until):
                 raise InUse(

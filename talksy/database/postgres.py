@@ -5,23 +5,28 @@ nothing is set for a session. So it makes no difference whether a pooler stands 
 connection for one transaction (PgBouncer, Supabase).
 """
 
+import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+T = TypeVar("T")
 
 OLDEST = 14
 """The oldest version that is served: those before it get no more fixes, and 11 lacks a function."""
 CONNECT_SECONDS = 2.0
 """How long a new connection may take, TLS and password included."""
+SECONDS = 4.0
+"""How long a transaction may take in all; then its connection is hung up on."""
 CLOSE_SECONDS = 0.2
 """How long a goodbye may take."""
 AGE_SECONDS = 200
@@ -41,6 +46,51 @@ class Unreachable(Exception):
 
 class Unfit(Exception):
     """The database answers, and cannot do what is needed of it."""
+
+
+class Lines:
+    """Transactions on a server, each on a connection of its own."""
+
+    def __init__(self, url: str, *, pool_size: int, line_seconds: float) -> None:
+        """One connection beside the ``pool_size`` is for what must not wait behind others; who
+        waits ``line_seconds`` for one is refused.
+        """
+        self.engine = postgres_engine(url, pool_size=pool_size, line_seconds=line_seconds)
+        self._apart = postgres_engine(url, pool_size=1, line_seconds=line_seconds)
+
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        """What ``look`` finds, in one consistent view."""
+        async with self._connection(self.engine) as connection:
+            await connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+            return await connection.run_sync(look)
+
+    async def write(self, work: Callable[[Connection], T], *, apart: bool = False) -> T:
+        """What ``work`` returns, once that is committed."""
+        engine = self._apart if apart else self.engine
+        async with self._connection(engine) as connection, connection.begin():
+            return await connection.run_sync(work)
+
+    async def close(self) -> None:
+        """Hangs up."""
+        await self.engine.dispose()
+        await self._apart.dispose()
+
+    @asynccontextmanager
+    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """A connection that is hung up on where its transaction takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SECONDS
+        # Around the connection and not inside it: what ends the transaction is sent when it is
+        # given back, and may be swallowed as well.
+        with ExitStack() as clocks:
+            async with engine.connect() as connection:
+                line: Any = (await connection.get_raw_connection()).driver_connection
+                # Hung up on, and not cancelled: a cancelled statement asks the server to stop it,
+                # and waits for its word.
+                clocks.callback(loop.call_at(deadline, line.terminate).cancel)
+                yield connection
 
 
 class Line(asyncpg.Connection):

@@ -4,6 +4,7 @@ The rows are up to a second behind what a node knows of its own sessions. So wha
 activity only grows, and nobody ends a session of another node's on the dot.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     Select,
+    String,
     bindparam,
     case,
     delete,
@@ -22,14 +25,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from talksy.database.clock import now_ms
-from talksy.database.engine import Database, again, alone
+from talksy.database.engine import Database, alone, reads, writes
 from talksy.database.leases import alive
 from talksy.database.rows import SessionRow
 from talksy.database.tables import messages, nodes, presence, sessions
-from talksy.errors import SessionLimit
 
 LAG_MS = 3_000
 """So long what a node knows of its sessions may take to be stored."""
@@ -62,50 +63,65 @@ class SessionRows:
         self._database = database
         self._node = node
 
-    async def add(self, row: SessionRow, *, most: int) -> None:
-        """Keeps a new session, with a socket here.
-
-        Raises ``SessionLimit`` where its user has ``most`` open ones.
+    @writes
+    def add(
+        self, connection: Connection, rows: Sequence[SessionRow], *, now: int, most: int
+    ) -> Collection[str]:
+        """Keeps new sessions, each with a socket here, as far as their users have room: ``most``
+        may be open at ``now``. Returns the ids of those that were kept.
         """
-        async with self._database.write() as connection:
-            await _check_room(connection, row.user_id, row.created_at, most)
-            await connection.execute(
-                sessions.insert().values(
-                    id=row.id,
-                    user_id=row.user_id,
-                    created_at=row.created_at,
-                    opened_at=row.opened_at,
-                    last_active_at=row.last_active_at,
-                    expires_at=row.expires_at,
-                )
+        counts = _counted(connection, sorted({row.user_id for row in rows}), now)
+        kept = []
+        for row in rows:
+            if counts[row.user_id] < most:
+                counts[row.user_id] += 1
+                kept.append(row)
+        if kept:
+            connection.execute(
+                _ADD,
+                [
+                    {
+                        "id": row.id,
+                        "user_id": row.user_id,
+                        "created_at": row.created_at,
+                        "opened_at": row.opened_at,
+                        "last_active_at": row.last_active_at,
+                        "expires_at": row.expires_at,
+                    }
+                    for row in kept
+                ],
             )
-            await connection.execute(
-                presence.insert().values(
-                    session_id=row.id, node_id=self._node, user_id=row.user_id, sockets=1
-                )
+            connection.execute(
+                _APPEAR,
+                [
+                    {
+                        "session_id": row.id,
+                        "node_id": self._node,
+                        "user_id": row.user_id,
+                        "sockets": 1,
+                    }
+                    for row in kept
+                ],
             )
+        return {row.id for row in kept}
 
     async def find(self, session_id: str) -> SessionRow | None:
         """The session, or None."""
         found = await self.find_all([session_id])
         return found[0] if found else None
 
-    async def find_all(self, session_ids: Sequence[str]) -> list[SessionRow]:
+    @reads
+    def find_all(self, connection: Connection, session_ids: Sequence[str]) -> list[SessionRow]:
         """Those of the sessions that there are."""
         found: list[SessionRow] = []
-        async with self._database.read() as connection:
-            for first in range(0, len(session_ids), SWEEP_ROWS):
-                some = session_ids[first : first + SWEEP_ROWS]
-                rows = await connection.execute(select(sessions).where(sessions.c.id.in_(some)))
-                found += [SessionRow(**row._mapping) for row in rows]
+        for first in range(0, len(session_ids), SWEEP_ROWS):
+            some = session_ids[first : first + SWEEP_ROWS]
+            rows = connection.execute(_FOUND, {"ids": some})
+            found += [SessionRow(**row._mapping) for row in rows]
         return found
 
-    async def count(self, now: int, user_id: str) -> int:
-        """How many of a user's are open at ``now``."""
-        async with self._database.read() as connection:
-            return await _count(connection, now, user_id)
-
-    async def empty(self, now: int, user_id: str) -> list[str]:
+    @reads
+    def empty(self, connection: Connection, now: int, user_id: str) -> list[str]:
         """The open sessions of a user in which nothing was said, oldest first, but for those in
         which somebody is on another node.
         """
@@ -121,19 +137,20 @@ class SessionRows:
             )
             .order_by(sessions.c.last_active_at)
         )
-        async with self._database.read() as connection:
-            return [row.id for row in await connection.execute(query)]
+        return [row.id for row in connection.execute(query)]
 
     # ---- what a node knows of its own
 
-    @again
     async def mark(self, marks: Sequence[Mark], gone: Collection[str] = ()) -> None:
         """Stores what the node knows of open sessions, and that it has none of ``gone`` any more.
 
         A session without sockets here ends as its mark says, unless it has some elsewhere.
         """
-        if not marks and not gone:
-            return
+        if marks or gone:
+            await self._mark(marks, gone)
+
+    @writes
+    def _mark(self, connection: Connection, marks: Sequence[Mark], gone: Collection[str]) -> None:
         # In an order that all keep to, so that two cannot wait for each other. The sessions' rows
         # come first: of two nodes that leave one at once the second sees that the first has left.
         values = [
@@ -151,36 +168,35 @@ class SessionRows:
         left = [value for value in values if not value["sockets"]]
         parted = sorted({*gone, *(str(value["session"]) for value in left)})
         of_session = (sessions.c.id == bindparam("session"), sessions.c.ended_at.is_(None))
-        async with self._database.write() as connection:
-            if values:
-                await connection.execute(
-                    update(sessions)
-                    .where(*of_session)
-                    .values(
-                        last_active_at=_later(sessions.c.last_active_at, "active"),
-                        expires_at=_later(sessions.c.expires_at, "expires"),
-                    ),
-                    values,
-                )
-            if held:
-                await self._appear(connection, held)
-            if parted:
-                await connection.execute(
-                    delete(presence).where(
-                        presence.c.session_id == bindparam("session"),
-                        presence.c.node_id == self._node,
-                    ),
-                    [{"session": session_id} for session_id in parted],
-                )
-            if left:
-                await connection.execute(
-                    update(sessions)
-                    .where(*of_session, ~self._elsewhere())
-                    .values(expires_at=_sooner(sessions.c.expires_at, "ends")),
-                    left,
-                )
+        if values:
+            connection.execute(
+                update(sessions)
+                .where(*of_session)
+                .values(
+                    last_active_at=_later(sessions.c.last_active_at, "active"),
+                    expires_at=_later(sessions.c.expires_at, "expires"),
+                ),
+                values,
+            )
+        if held:
+            self._appear(connection, held)
+        if parted:
+            connection.execute(
+                delete(presence).where(
+                    presence.c.session_id == bindparam("session"),
+                    presence.c.node_id == self._node,
+                ),
+                [{"session": session_id} for session_id in parted],
+            )
+        if left:
+            connection.execute(
+                update(sessions)
+                .where(*of_session, ~self._elsewhere())
+                .values(expires_at=_sooner(sessions.c.expires_at, "ends")),
+                left,
+            )
 
-    async def _appear(self, connection: AsyncConnection, held: Sequence[Mapping[str, Any]]) -> None:
+    def _appear(self, connection: Connection, held: Sequence[Mapping[str, Any]]) -> None:
         kind = sqlite if connection.dialect.name == "sqlite" else postgresql
         here = kind.insert(presence).values(
             session_id=bindparam("session"),
@@ -188,7 +204,7 @@ class SessionRows:
             user_id=bindparam("user"),
             sockets=bindparam("sockets"),
         )
-        await connection.execute(
+        connection.execute(
             here.on_conflict_do_update(
                 index_elements=list(presence.primary_key),
                 set_={"sockets": here.excluded.sockets},
@@ -196,23 +212,21 @@ class SessionRows:
             held,
         )
 
-    async def held(self) -> int:
+    @reads
+    def held(self, connection: Connection) -> int:
         """In how many sessions this node has sockets, as the rows say."""
         query = select(func.count()).where(presence.c.node_id == self._node)
-        async with self._database.read() as connection:
-            return int((await connection.execute(query)).scalar_one())
+        return int(connection.execute(query).scalar_one())
 
-    async def sockets_elsewhere(self, user_id: str) -> int:
-        """How many sockets the user has in sessions on other nodes, as of a second ago."""
-        async with self._database.read() as connection:
-            counted = await connection.execute(
-                select(func.coalesce(func.sum(presence.c.sockets), 0)).where(
-                    presence.c.user_id == user_id,
-                    presence.c.node_id != self._node,
-                    alive(presence.c.node_id),
-                )
-            )
-            return int(counted.scalar_one())
+    @reads
+    def sockets_elsewhere(
+        self, connection: Connection, user_ids: Sequence[str]
+    ) -> Mapping[str, int]:
+        """How many sockets users have in sessions on other nodes, as of a second ago; those with
+        none are left out.
+        """
+        asked = {"users": sorted(set(user_ids)), "here": self._node}
+        return {row.user_id: int(row.sockets) for row in connection.execute(_ELSEWHERE, asked)}
 
     def _elsewhere(self) -> ColumnElement[bool]:
         """Whether another node that lives has sockets in the session, within a statement."""
@@ -228,103 +242,108 @@ class SessionRows:
 
     # ---- how they end, and come back
 
-    async def end(self, session_id: str, now: int) -> SessionRow | None:
+    @writes
+    def end(self, connection: Connection, session_id: str, now: int) -> SessionRow | None:
         """Ends the session at ``now`` and adds what it lasted; an ended one stays as it is.
 
         Returns it, or None where there is none.
         """
-        async with self._database.write() as connection:
-            row = (
-                await connection.execute(
-                    update(sessions)
-                    .where(sessions.c.id == session_id, sessions.c.ended_at.is_(None))
-                    .values(
-                        ended_at=now,
-                        duration_seconds=sessions.c.duration_seconds
-                        + (now - sessions.c.opened_at) // 1000,
-                    )
-                    .returning(sessions)
-                )
-            ).one_or_none()
-        return SessionRow(**row._mapping) if row else await self.find(session_id)
+        row = connection.execute(
+            update(sessions)
+            .where(sessions.c.id == session_id, sessions.c.ended_at.is_(None))
+            .values(
+                ended_at=now,
+                duration_seconds=sessions.c.duration_seconds + (now - sessions.c.opened_at) // 1000,
+            )
+            .returning(sessions)
+        ).one_or_none()
+        if row is None:
+            found = connection.execute(select(sessions).where(sessions.c.id == session_id))
+            row = found.one_or_none()
+        return SessionRow(**row._mapping) if row else None
 
-    async def expire(self, session_id: str, now: int) -> bool:
+    @writes
+    def expire(self, connection: Connection, session_id: str, now: int) -> bool:
         """Ends the session as of the moment at which its time ran out, if that is before ``now``.
 
         Returns whether it did.
         """
         lasted = (sessions.c.expires_at - sessions.c.opened_at) // 1000
-        async with self._database.write() as connection:
-            changed = await connection.execute(
-                update(sessions)
-                .where(
-                    sessions.c.id == session_id,
-                    sessions.c.ended_at.is_(None),
-                    sessions.c.expires_at <= now,
-                )
-                .values(
-                    ended_at=sessions.c.expires_at,
-                    duration_seconds=sessions.c.duration_seconds + lasted,
-                )
+        changed = connection.execute(
+            update(sessions)
+            .where(
+                sessions.c.id == session_id,
+                sessions.c.ended_at.is_(None),
+                sessions.c.expires_at <= now,
             )
+            .values(
+                ended_at=sessions.c.expires_at,
+                duration_seconds=sessions.c.duration_seconds + lasted,
+            )
+        )
         return bool(changed.rowcount)
 
-    async def prolong(self, session_id: str, now: int, expires_at: int) -> bool:
+    @writes
+    def prolong(self, connection: Connection, session_id: str, now: int, expires_at: int) -> bool:
         """Lets the session live until ``expires_at`` at least; whether it was open at ``now``."""
-        async with self._database.write() as connection:
-            changed = await connection.execute(
-                update(sessions)
-                .where(
-                    sessions.c.id == session_id,
-                    sessions.c.ended_at.is_(None),
-                    sessions.c.expires_at > now,
-                )
-                .values(expires_at=_later(sessions.c.expires_at, "until")),
-                {"until": expires_at},
+        changed = connection.execute(
+            update(sessions)
+            .where(
+                sessions.c.id == session_id,
+                sessions.c.ended_at.is_(None),
+                sessions.c.expires_at > now,
             )
+            .values(expires_at=_later(sessions.c.expires_at, "until")),
+            {"until": expires_at},
+        )
         return bool(changed.rowcount)
 
-    async def reopen(
-        self, session_id: str, user_id: str, now: int, expires_at: int, *, most: int
+    @writes
+    def reopen(
+        self,
+        connection: Connection,
+        session_id: str,
+        user_id: str,
+        now: int,
+        expires_at: int,
+        *,
+        most: int,
     ) -> SessionRow | None:
-        """Opens an ended session of a user again; None where there is none.
-
-        Raises ``SessionLimit`` as ``add`` does.
+        """Opens an ended session of a user again; None where there is none, or its user has
+        ``most`` that are open.
         """
-        async with self._database.write() as connection:
-            await _check_room(connection, user_id, now, most)
-            row = (
-                await connection.execute(
-                    update(sessions)
-                    .where(sessions.c.id == session_id, sessions.c.user_id == user_id)
-                    .values(ended_at=None, opened_at=now, last_active_at=now, expires_at=expires_at)
-                    .returning(sessions)
-                )
-            ).one_or_none()
+        if _counted(connection, [user_id], now)[user_id] >= most:
+            return None
+        row = connection.execute(
+            update(sessions)
+            .where(sessions.c.id == session_id, sessions.c.user_id == user_id)
+            .values(ended_at=None, opened_at=now, last_active_at=now, expires_at=expires_at)
+            .returning(sessions)
+        ).one_or_none()
         return SessionRow(**row._mapping) if row else None
 
-    async def expired(self, now: int) -> list[str]:
+    @reads
+    def expired(self, connection: Connection, now: int) -> list[str]:
         """Open sessions whose time has run out at ``now``; those of other nodes only when these
         had the time to say that something was done in them.
         """
-        async with self._database.read() as connection:
-            rows = await connection.execute(
-                select(sessions.c.id).where(
-                    sessions.c.ended_at.is_(None),
-                    sessions.c.expires_at <= now,
-                    or_(sessions.c.expires_at <= now - LAG_MS, ~self._elsewhere()),
-                )
+        rows = connection.execute(
+            select(sessions.c.id).where(
+                sessions.c.ended_at.is_(None),
+                sessions.c.expires_at <= now,
+                or_(sessions.c.expires_at <= now - LAG_MS, ~self._elsewhere()),
             )
-            return [row.id for row in rows]
+        )
+        return [row.id for row in rows]
 
-    async def ended(self, since: int) -> list[SessionRow]:
+    @reads
+    def ended(self, connection: Connection, since: int) -> list[SessionRow]:
         """The sessions that ended after ``since`` and in which this node has sockets."""
         here = (presence.c.session_id == sessions.c.id) & (presence.c.node_id == self._node)
-        async with self._database.read() as connection:
-            rows = await connection.execute(
-                select(sessions).join(presence, here).where(sessions.c.ended_at > since)
-            )
-            return [SessionRow(**row._mapping) for row in rows]
+        rows = connection.execute(
+            select(sessions).join(presence, here).where(sessions.c.ended_at > since)
+        )
+        return [SessionRow(**row._mapping) for row in rows]
 
     async def orphan(self, ends_at: int, *, unknown: bool = False) -> int:
         """Gives the sessions that dead nodes left until ``ends_at`` at most; counts them.
@@ -335,34 +354,36 @@ class SessionRows:
         dead = select(nodes.c.id).where(nodes.c.alive_until <= now_ms())
         gone = ~alive(presence.c.node_id) if unknown else presence.c.node_id.in_(dead)
         left = select(*presence.primary_key).where(gone, presence.c.node_id != self._node)
-        async with self._database.read() as connection:
-            if (await connection.execute(left.limit(1))).first() is None:
-                return 0
+        if not await self._any(left):
+            return 0
         orphaned = 0
         while count := await self._orphan(left.limit(SWEEP_ROWS), ends_at):
             orphaned += count
         return orphaned
 
-    @again
-    async def _orphan(self, left: Select[Any], ends_at: int) -> int:
+    @reads
+    def _any(self, connection: Connection, left: Select[Any]) -> bool:
+        return connection.execute(left.limit(1)).first() is not None
+
+    @writes
+    def _orphan(self, connection: Connection, left: Select[Any], ends_at: int) -> int:
         held = select(presence.c.session_id).where(
             presence.c.session_id == sessions.c.id, alive(presence.c.node_id)
         )
-        async with self._database.write() as connection:
-            await alone(connection, "presence")
-            # This first: a node that comes alive again finds that it has to say anew what it has.
-            erased = await connection.execute(
-                delete(presence)
-                .where(tuple_(*presence.primary_key).in_(left))
-                .returning(presence.c.session_id)
-            )
-            ids = sorted({row.session_id for row in erased})
-            await connection.execute(
-                update(sessions)
-                .where(sessions.c.id.in_(ids), sessions.c.ended_at.is_(None), ~held.exists())
-                .values(expires_at=_sooner(sessions.c.expires_at, "ends")),
-                {"ends": ends_at},
-            )
+        alone(connection, "presence")
+        # This first: a node that comes alive again finds that it has to say anew what it has.
+        erased = connection.execute(
+            delete(presence)
+            .where(tuple_(*presence.primary_key).in_(left))
+            .returning(presence.c.session_id)
+        )
+        ids = sorted({row.session_id for row in erased})
+        connection.execute(
+            update(sessions)
+            .where(sessions.c.id.in_(ids), sessions.c.ended_at.is_(None), ~held.exists())
+            .values(expires_at=_sooner(sessions.c.expires_at, "ends")),
+            {"ends": ends_at},
+        )
         return len(ids)
 
 
@@ -377,16 +398,28 @@ def _sooner(column: ColumnElement[int], name: str) -> ColumnElement[int]:
     return case((column > value, value), else_=column)
 
 
-async def _count(connection: AsyncConnection, now: int, user_id: str) -> int:
-    query = select(func.count()).where(
-        sessions.c.ended_at.is_(None),
-        sessions.c.expires_at > now,
-        sessions.c.user_id == user_id,
+_open = (sessions.c.ended_at.is_(None), sessions.c.expires_at > bindparam("now", type_=BigInteger))
+_COUNTS = (
+    select(sessions.c.user_id, func.count().label("open"))
+    .where(*_open, sessions.c.user_id.in_(bindparam("users", expanding=True)))
+    .group_by(sessions.c.user_id)
+)
+_FOUND = select(sessions).where(sessions.c.id.in_(bindparam("ids", expanding=True)))
+_ADD = sessions.insert()
+_APPEAR = presence.insert()
+_ELSEWHERE = (
+    select(presence.c.user_id, func.sum(presence.c.sockets).label("sockets"))
+    .where(
+        presence.c.user_id.in_(bindparam("users", expanding=True)),
+        presence.c.node_id != bindparam("here", type_=String),
+        alive(presence.c.node_id),
     )
-    return int((await connection.execute(query)).scalar_one())
+    .group_by(presence.c.user_id)
+)
 
 
-async def _check_room(connection: AsyncConnection, user_id: str, now: int, most: int) -> None:
-    await alone(connection, user_id)
-    if await _count(connection, now, user_id) >= most:
-        raise SessionLimit
+def _counted(connection: Connection, user_ids: Sequence[str], now: int) -> Counter[str]:
+    """How many sessions of these users are open. Nobody else opens one until this is committed."""
+    alone(connection, *user_ids)
+    asked = {"users": user_ids, "now": now}
+    return Counter({row.user_id: row.open for row in connection.execute(_COUNTS, asked)})

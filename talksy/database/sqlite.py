@@ -1,18 +1,27 @@
 """SQLite: a file in this machine, for one server."""
 
+import asyncio
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from talksy.database.ferry import Failed, Ferry
+
+T = TypeVar("T")
+Work = Callable[[Connection], Any]
 
 BUSY_MS = 2_000
 """How long SQLite waits for another process's write, in milliseconds."""
+READERS = 2
+TOGETHER = 100
+"""So many are done in one transaction: all of them wait for its end."""
 
 
 class InUse(Exception):
@@ -21,18 +30,103 @@ class InUse(Exception):
 
 def sqlite_url(url: str) -> URL:
     """The driver's URL for a plain one, ``sqlite:///path``."""
-    return make_url(url).set(drivername="sqlite+aiosqlite")
+    return make_url(url).set(drivername="sqlite+pysqlite")
 
 
-def sqlite_engine(url: URL, *, line_seconds: float) -> AsyncEngine:
+class File:
+    """Transactions on a file: one thread writes and a few read, which do not wait for it.
+
+    Writes that were asked for meanwhile are committed together: what waits for the disk is the
+    crowd and not each of it.
+    """
+
+    def __init__(self, url: URL, *, line_seconds: float) -> None:
+        """Who has waited ``line_seconds`` for those before is refused."""
+        self._engine = _engine(url)
+        self._threads: list[ThreadPoolExecutor] = []
+        self._writer = self._ferry(self._write, line_seconds)
+        self._readers = [self._ferry(self._read, line_seconds) for _ in range(READERS)]
+
+    def _ferry(
+        self, do: Callable[[Sequence[Work]], Sequence[Any]], seconds: float
+    ) -> Ferry[Work, Any]:
+        """The way to a thread that does what is asked of it."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="database")
+        self._threads.append(thread)
+
+        def cross(works: Sequence[Work]) -> asyncio.Future[Sequence[Any]]:
+            return asyncio.get_running_loop().run_in_executor(thread, do, works)
+
+        return Ferry(cross, most=TOGETHER, seconds=seconds)
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for the one that is under way."""
+        return len(self._writer)
+
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        """What ``look`` finds, in one consistent view. Raises ``TimeoutError``."""
+        found: T = await min(self._readers, key=_load).carry(look)
+        return found
+
+    async def write(self, work: Callable[[Connection], T], *, apart: bool = False) -> T:  # noqa: ARG002 - all wait
+        """What ``work`` returns, once that is on the disk. Raises ``TimeoutError``."""
+        done: T = await self._writer.carry(work)
+        return done
+
+    async def close(self) -> None:
+        """Ends what is under way, and closes the file."""
+        for thread in self._threads:
+            await asyncio.to_thread(thread.shutdown)
+        self._engine.dispose()
+
+    # ---- in a thread
+
+    def _read(self, looks: Sequence[Work]) -> Sequence[Any]:
+        with self._engine.connect() as connection, connection.begin():
+            return [_done(look, connection) for look in looks]
+
+    def _write(self, works: Sequence[Work]) -> Sequence[Any]:
+        with self._engine.connect() as connection:
+            connection.execution_options(talksy_write=True)
+            with connection.begin():
+                if len(works) == 1:
+                    return [works[0](connection)]
+                return [_one_of_many(work, connection) for work in works]
+
+
+def _load(ferry: Ferry[Work, Any]) -> int:
+    return ferry.load
+
+
+def _done(work: Work, connection: Connection) -> Any:
+    try:
+        return work(connection)
+    except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+        return Failed(error)
+
+
+def _one_of_many(work: Work, connection: Connection) -> Any:
+    """One that fails takes no other along."""
+    try:
+        with connection.begin_nested():
+            return work(connection)
+    except Exception as error:
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:
+            raise  # SQLite has given up all of it: the disk is full, say
+        return Failed(error)
+
+
+def _engine(url: URL) -> Engine:
     """Connections that know when a transaction is to write (``talksy_write``)."""
     # A statement in a log line or a traceback must not bring what people wrote.
-    engine = create_async_engine(url, hide_parameters=True, pool_timeout=line_seconds)
+    engine = create_engine(url, hide_parameters=True)
 
     # SQLAlchemy's documentation, "Serializable isolation / Savepoints / Transactional DDL": the
     # driver is told to leave transactions alone, and we begin them ourselves. A write takes the
     # lock at once, since a read that turns into a write cannot wait for it.
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
@@ -43,7 +137,7 @@ def sqlite_engine(url: URL, *, line_seconds: float) -> AsyncEngine:
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         write = connection.get_execution_options().get("talksy_write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

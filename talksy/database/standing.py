@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, func, select, text
 
 from talksy.database.clock import now_ms
 from talksy.database.engine import Database, ahead_ms
@@ -108,26 +107,29 @@ class Standing:
 
 async def inspect(database: Database) -> Standing:
     """Looks at a database whose tables are up to date. Raises ``Overloaded``."""
-    async with database.write() as connection:
-        ahead = await ahead_ms(connection)
-        if connection.dialect.name == "sqlite":
-            version = (await connection.execute(select(func.sqlite_version()))).scalar_one()
-            return Standing(version, ahead, await _hosts(connection), None)
-        version = ".".join(map(str, connection.dialect.server_version_info or ()))
-        server = await _server(connection)
-        # Who may not do everything may not be able to read them.
-        hosts = () if server.lacking else await _hosts(connection)
-        return Standing(version, ahead, hosts, server)
+    return await database.write(_inspect)
 
 
-async def _hosts(connection: AsyncConnection) -> tuple[str, ...]:
+def _inspect(connection: Connection) -> Standing:
+    ahead = ahead_ms(connection)
+    if connection.dialect.name == "sqlite":
+        version = connection.execute(select(func.sqlite_version())).scalar_one()
+        return Standing(version, ahead, _hosts(connection), None)
+    version = ".".join(map(str, connection.dialect.server_version_info or ()))
+    server = _server(connection)
+    # Who may not do everything may not be able to read them.
+    hosts = () if server.lacking else _hosts(connection)
+    return Standing(version, ahead, hosts, server)
+
+
+def _hosts(connection: Connection) -> tuple[str, ...]:
     alive = select(nodes.c.host).where(nodes.c.alive_until > now_ms()).order_by(nodes.c.id)
-    return tuple((await connection.execute(alive)).scalars())
+    return tuple(connection.execute(alive).scalars())
 
 
-async def _server(connection: AsyncConnection) -> Server:
-    told = (await connection.execute(_SERVER)).one()
-    lacks = (await connection.execute(_LACKING, {"tables": ",".join(metadata.tables)})).one()
+def _server(connection: Connection) -> Server:
+    told = connection.execute(_SERVER).one()
+    lacks = connection.execute(_LACKING, {"tables": ",".join(metadata.tables)}).one()
     more = f" and {lacks.tables - 1} more tables" if lacks.tables > 1 else ""
     return Server(
         follower=told.follower,

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
-from talksy.database.engine import Database
+from talksy.database.engine import Database, reads
 from talksy.database.leases import alive
 from talksy.database.rows import TurnRow, turn_row
+from talksy.database.statements import RUNNING, WAITING
 from talksy.database.tables import messages, turns
 
 ORPHANS = 200
@@ -25,98 +26,88 @@ class TurnRows:
         """The node in whose name it writes."""
         return self._owner
 
-    async def find(self, session_id: str, turn_id: str | None = None) -> TurnRow | None:
+    @reads
+    def find(
+        self, connection: Connection, session_id: str, turn_id: str | None = None
+    ) -> TurnRow | None:
         """The turn, or the session's newest; None where there is none in this session."""
         query = select(turns).where(turns.c.session_id == session_id)
         if turn_id is None:
             query = query.order_by(turns.c.created_at.desc()).limit(1)
         else:
             query = query.where(turns.c.id == turn_id)
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
+        row = connection.execute(query).one_or_none()
         return turn_row(row) if row else None
 
-    async def find_all(self, turn_ids: Collection[str]) -> Sequence[TurnRow]:
+    @reads
+    def find_all(self, connection: Connection, turn_ids: Collection[str]) -> Sequence[TurnRow]:
         """The turns with these ids, in no order."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(select(turns).where(turns.c.id.in_(turn_ids)))
-            return [turn_row(row) for row in rows]
+        rows = connection.execute(select(turns).where(turns.c.id.in_(turn_ids)))
+        return [turn_row(row) for row in rows]
 
-    async def running(self, session_id: str) -> TurnRow | None:
+    @reads
+    def running(self, connection: Connection, session_id: str) -> TurnRow | None:
         """The turn that runs in a session, whoever writes it."""
-        query = select(turns).where(turns.c.session_id == session_id, turns.c.status == "running")
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
+        row = connection.execute(RUNNING, {"session": session_id}).one_or_none()
         return turn_row(row) if row else None
 
-    async def last(self, session_id: str) -> int:
-        """How many turns have begun in a session."""
-        query = select(func.max(turns.c.ordinal)).where(turns.c.session_id == session_id)
-        async with self._database.read() as connection:
-            return (await connection.execute(query)).scalar_one() or 0
-
-    async def begun(self, session_id: str, after: int) -> Sequence[TurnRow]:
+    @reads
+    def begun(self, connection: Connection, session_id: str, after: int) -> Sequence[TurnRow]:
         """The turns of a session that began behind the ordinal ``after``, in their order."""
         query = (
             select(turns)
             .where(turns.c.session_id == session_id, turns.c.ordinal > after)
             .order_by(turns.c.ordinal)
         )
-        async with self._database.read() as connection:
-            return [turn_row(row) for row in await connection.execute(query)]
+        return [turn_row(row) for row in connection.execute(query)]
 
-    async def lately(self, since: int) -> Mapping[str, int]:
+    @reads
+    def lately(self, connection: Connection, since: int) -> Mapping[str, int]:
         """The last ordinal of each session in which a turn began since then."""
         query = (
             select(turns.c.session_id, func.max(turns.c.ordinal).label("last"))
             .where(turns.c.created_at > since)
             .group_by(turns.c.session_id)
         )
-        async with self._database.read() as connection:
-            return {row.session_id: row.last for row in await connection.execute(query)}
+        return {row.session_id: row.last for row in connection.execute(query)}
 
-    async def waiting(self, session_id: str) -> Sequence[str]:
+    @reads
+    def waiting(self, connection: Connection, session_id: str) -> Sequence[str]:
         """The turns that wait in a session, first first."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(
-                select(messages.c.turn_id)
-                .where(messages.c.session_id == session_id, messages.c.state == "queued")
-                .order_by(messages.c.position)
-            )
-            return [row.turn_id for row in rows]
+        return connection.execute(WAITING, {"session": session_id}).scalars().all()
 
-    async def mine(self, session_id: str) -> TurnRow | None:
+    @reads
+    def mine(self, connection: Connection, session_id: str) -> TurnRow | None:
         """The turn that runs in a session in this node's name."""
         query = select(turns).where(
             turns.c.session_id == session_id,
             turns.c.status == "running",
             turns.c.owner == self._owner,
         )
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
+        row = connection.execute(query).one_or_none()
         return turn_row(row) if row else None
 
-    async def orphans(self) -> Sequence[TurnRow]:
+    @reads
+    def orphans(self, connection: Connection) -> Sequence[TurnRow]:
         """Turns that run in the name of a node that is dead."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(
-                select(turns)
-                .where(
-                    turns.c.status == "running",
-                    turns.c.owner != self._owner,
-                    ~alive(turns.c.owner),
-                )
-                .limit(ORPHANS)
+        rows = connection.execute(
+            select(turns)
+            .where(
+                turns.c.status == "running",
+                turns.c.owner != self._owner,
+                ~alive(turns.c.owner),
             )
-            return [turn_row(row) for row in rows]
+            .limit(ORPHANS)
+        )
+        return [turn_row(row) for row in rows]
 
-    async def stalled(self) -> Sequence[str]:
+    @reads
+    def stalled(self, connection: Connection) -> Sequence[str]:
         """Sessions in which messages wait and nothing runs."""
         busy = select(turns.c.session_id).where(turns.c.status == "running")
-        async with self._database.read() as connection:
-            rows = await connection.execute(
-                select(messages.c.session_id)
-                .where(messages.c.state == "queued", messages.c.session_id.not_in(busy))
-                .distinct()
-            )
-            return [row.session_id for row in rows]
+        rows = connection.execute(
+            select(messages.c.session_id)
+            .where(messages.c.state == "queued", messages.c.session_id.not_in(busy))
+            .distinct()
+        )
+        return [row.session_id for row in rows]

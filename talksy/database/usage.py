@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, String, bindparam, func, literal, select
+from sqlalchemy import BigInteger, Connection, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from talksy.database.engine import Database
+from talksy.database.engine import Database, reads
+from talksy.database.statements import its
 from talksy.database.tables import sessions, usage_days
 from talksy.events import Ending
 
@@ -43,7 +43,10 @@ class Usage:
         """The same of all users together."""
         return await self._sums(first_day, last_day)
 
-    async def _sums(self, first: str, last: str, user_id: str | None = None) -> Sequence[Used]:
+    @reads
+    def _sums(
+        self, connection: Connection, first: str, last: str, user_id: str | None = None
+    ) -> Sequence[Used]:
         table = usage_days.c
         key = (table.day, table.provider, table.model)
         query = (
@@ -59,37 +62,43 @@ class Usage:
         )
         if user_id is not None:
             query = query.where(table.user_id == user_id)
-        async with self._database.read() as connection:
-            return [Used(**row._mapping) for row in await connection.execute(query)]
+        return [Used(**row._mapping) for row in connection.execute(query)]
 
 
-async def add_usage(connection: AsyncConnection, session_id: str, ending: Ending) -> None:
+def add_usage(connection: Connection, session_id: str, ending: Ending) -> None:
     """Counts a turn of this session, unless it ended before a model was asked."""
     if ending.provider is None and ending.usage is None:
         return
     used = ending.usage
-    row = (
-        select(
-            sessions.c.user_id,
-            literal(day(ending.ended_at), String),
-            bindparam("provider", ending.provider or "", usage_days.c.provider.type),
-            bindparam("model", ending.model or "", usage_days.c.model.type),
-            literal(1, BigInteger),
-            literal(_bounded(used.input_tokens if used else 0), BigInteger),
-            literal(_bounded(used.output_tokens if used else 0), BigInteger),
-        )
-        # What follows is the conflict's: SQLite would read it as a join's without a condition.
-        .where(sessions.c.id == session_id)
+    connection.execute(
+        _ADD[connection.dialect.name],
+        {
+            "session": session_id,
+            "its_day": day(ending.ended_at),
+            "its_provider": ending.provider or "",
+            "its_model": ending.model or "",
+            "its_turns": 1,
+            "its_input_tokens": _bounded(used.input_tokens if used else 0),
+            "its_output_tokens": _bounded(used.output_tokens if used else 0),
+        },
     )
-    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
-    add = kind.insert(usage_days).from_select(list(usage_days.c), row)
+
+
+def _adding(add: sqlite.Insert | postgresql.Insert) -> sqlite.Insert | postgresql.Insert:
+    told = [its(column) for column in usage_days.c if column is not usage_days.c.user_id]
+    # What follows is the conflict's: SQLite would read it as a join's without a condition.
+    row = select(sessions.c.user_id, *told).where(sessions.c.id == bindparam("session"))
     counts = ("turns", "input_tokens", "output_tokens")
-    await connection.execute(
-        add.on_conflict_do_update(
-            index_elements=list(usage_days.primary_key),
-            set_={name: usage_days.c[name] + add.excluded[name] for name in counts},
-        )
+    return add.from_select(list(usage_days.c), row).on_conflict_do_update(
+        index_elements=list(usage_days.primary_key),
+        set_={name: usage_days.c[name] + add.excluded[name] for name in counts},
     )
+
+
+_ADD = {
+    "sqlite": _adding(sqlite.insert(usage_days)),
+    "postgresql": _adding(postgresql.insert(usage_days)),
+}
 
 
 def day(at: int) -> str:

@@ -9,6 +9,9 @@ from talksy.events import Notice
 from talksy.journal import Reader
 from talksy.sessions import Session
 
+NOTHING: frozenset[str] = frozenset()
+"""One for all: each that is made takes 200 bytes."""
+
 
 class Outlet(Protocol):
     """The way to a client. All of it returns at once and keeps the order of the calls."""
@@ -33,6 +36,23 @@ class Outlet(Protocol):
 class Connection:
     """Who is connected, from where, and in which session."""
 
+    __slots__ = (
+        "_held",
+        "_readers",
+        "address",
+        "closed",
+        "closes_at",
+        "guest_token",
+        "identity",
+        "outlet",
+        "restore_failed",
+        "restored",
+        "seen",
+        "session",
+        "tell_at",
+        "turns",
+    )
+
     def __init__(self, identity: Identity, address: str, outlet: Outlet) -> None:
         self.identity = identity
         self.address = address
@@ -43,7 +63,7 @@ class Connection:
         """It came back to its session."""
         self.restore_failed: Literal["expired", "not_found"] | None = None
         """Why it did not."""
-        self.seen: frozenset[str] = frozenset()
+        self.seen = NOTHING
         """Messages it was told of in its history, as long as others are held back."""
         self.guest_token: str | None = None
         """With what a guest comes back, where it does not know yet."""
@@ -56,7 +76,7 @@ class Connection:
         shown to it. -1 while that is being found out."""
         self.closed = False
         """The client has gone."""
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[str, Reader | None] | None = None
         # What the client may not see yet: it was not greeted, or awaits an ack that comes first.
         self._held: list[Callable[[], None]] | None = None
 
@@ -75,7 +95,7 @@ class Connection:
         held, self._held = self._held, None
         for action in held or ():
             action()
-        self.seen = frozenset()
+        self.seen = NOTHING
 
     def deliver(self, action: Callable[[], None]) -> None:
         """Does ``action`` now, or when the client may see it."""
@@ -90,25 +110,35 @@ class Connection:
         if self.closed or self.reads(turn_id):
             reader.close()
             return
+        readers = self._readers or {}
         if self._held is None:
             # What is held back asks which turns were sent.
-            self._readers = {key: old for key, old in self._readers.items() if not old.over}
-        self._readers[turn_id] = reader
+            readers = {key: old for key, old in readers.items() if old and not old.over}
+        readers[turn_id] = reader
+        self._readers = readers
         self.outlet.attach(reader)
 
     def reads(self, turn_id: str) -> bool:
         """Whether it is being sent this turn."""
-        reader = self._readers.get(turn_id)
+        reader = self._readers.get(turn_id) if self._readers else None
         return reader is not None and not reader.over
 
     def knows(self, turn_id: str) -> bool:
         """Whether it is being sent this turn, or was a moment ago."""
-        return turn_id in self._readers
+        return self._readers is not None and turn_id in self._readers
+
+    def tidy(self) -> None:
+        """Lets go of turns that it was sent to their end: of those it keeps the names."""
+        readers = self._readers or {}
+        for turn_id, reader in readers.items():
+            if reader is not None and reader.over:
+                readers[turn_id] = None
 
     def close(self) -> None:
         """Lets go of every turn."""
         self.closed = True
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
+        for reader in (self._readers or {}).values():
+            if reader is not None:
+                reader.close()
+        self._readers = None
         self._held = None

@@ -57,6 +57,7 @@ class Expiry:
         now = self._clock()
         for connection in list(self._registry.all):
             try:
+                connection.tidy()
                 self._look_at(connection, now)
             except Exception:
                 # One socket's failure leaves the others' tokens looked after.

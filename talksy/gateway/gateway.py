@@ -205,11 +205,7 @@ class Gateway:
         """Tells the client its session, then what it missed."""
         session = connection.session
         if session is not None and connection.restored:
-            # In this order: a turn that ends meanwhile is in one of them, one that begins is
-            # held back until the client knows its session.
-            await self._turns.came_back(connection, session.id)
-            active = await self._turns.active(session.id)
-            history = await self._history.read(session.id, self._rules.history) or []
+            active, history = await self._turns.came_back(connection, session.id)
             connection.seen = frozenset(message.id for message in history)
             connection.outlet.tell(
                 SessionRestored(

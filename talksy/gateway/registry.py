@@ -24,19 +24,21 @@ class Index:
     """Connections under a key. A key without connections is forgotten."""
 
     def __init__(self) -> None:
-        self._connections: dict[str, dict[Connection, None]] = {}
+        # Most keys have one: a tuple takes a quarter of a set.
+        self._connections: dict[str, tuple[Connection, ...]] = {}
 
     def add(self, key: str, connection: Connection) -> None:
-        self._connections.setdefault(key, {})[connection] = None
+        self._connections[key] = (*self.of(key), connection)
 
     def drop(self, key: str, connection: Connection) -> None:
-        connections = self._connections.get(key, {})
-        connections.pop(connection, None)
-        if not connections:
+        left = tuple(other for other in self.of(key) if other is not connection)
+        if left:
+            self._connections[key] = left
+        else:
             self._connections.pop(key, None)
 
-    def of(self, key: str) -> Sequence[Connection]:
-        return list(self._connections.get(key, ()))
+    def of(self, key: str) -> tuple[Connection, ...]:
+        return self._connections.get(key, ())
 
 
 class Registry:

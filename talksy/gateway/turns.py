@@ -1,7 +1,7 @@
 """Messages in, turns out: what the door does about the conversation itself."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -56,6 +56,9 @@ class Turns:
         # Who asked for a turn that has yet to be announced: the ack told them of their message.
         self._senders: dict[str, Connection] = {}
         self._queued: set[str] = set()
+        # What was read when a turn was stored, until it is composed.
+        self._said: dict[str, Sequence[Message]] = {}
+        self._chars = rules.context_tokens * BYTES_PER_TOKEN
         self._news = news
         self._behind: dict[str, bool] = {}
         """Sessions that are being caught up with, and whether there is more since."""
@@ -79,11 +82,15 @@ class Turns:
         self._senders[draft.turn_id] = connection
         connection.hold()
         try:
-            admission = await self._lane.admit(draft, self._clock())
+            admission = await self._lane.admit(
+                draft, self._clock(), limit=self._rules.history, chars=self._chars
+            )
         except BaseException:
             self._senders.pop(draft.turn_id, None)
             connection.release()
             raise
+        if admission.context is not None:
+            self._said[admission.turn_id] = admission.context
         if admission.duplicate:
             self._senders.pop(draft.turn_id, None)
         elif admission.queued and self._journal.mirror(admission.turn_id) is None:
@@ -117,10 +124,11 @@ class Turns:
 
     async def compose(self, row: TurnRow) -> Turn:
         """The turn that answers a message: what was said before it, as far as it fits."""
-        budget = self._rules.context_tokens
-        said = await self._history.context(
-            row.session_id, row.message_id, self._rules.history, budget * BYTES_PER_TOKEN
-        )
+        said = self._said.pop(row.id, None)
+        if said is None:
+            said = await self._history.context(
+                row.session_id, row.message_id, self._rules.history, self._chars
+            )
         prompts = [Prompt(message.role, message.content) for message in said]
         if self._rules.system_prompt:
             prompts.insert(0, Prompt("system", self._rules.system_prompt))
@@ -128,7 +136,7 @@ class Turns:
         model = self._others.get(wanted, self._model)
         # What was allowed when it was asked for may not be any more.
         lost = model is self._model and wanted != model.model
-        return Turn(model, trim(prompts, budget), degraded=lost)
+        return Turn(model, trim(prompts, self._rules.context_tokens), degraded=lost)
 
     async def announce(self, row: TurnRow, mirror: Mirror) -> None:
         """Shows the message to the session's other devices and the turn to all of them, here and
@@ -185,9 +193,18 @@ class Turns:
 
     # ---- turns that began on other nodes
 
-    async def came_back(self, connection: Connection, session_id: str) -> None:
-        """Who comes back to a session is shown what begins from here; what runs, where it asks."""
-        connection.turns = max(connection.turns, await self._lane.last(session_id))
+    async def came_back(
+        self, connection: Connection, session_id: str
+    ) -> tuple[Sequence[Active], Sequence[Message]]:
+        """What is active in a session, and what was said. Who comes back is shown what begins from
+        here; what runs, where it asks.
+        """
+        # In this order: a turn that ends meanwhile is in one of them, one that begins is held back
+        # until the client knows its session.
+        here = self._journal.of(session_id)
+        scene = await self._history.scene(session_id, self._rules.history)
+        connection.turns = max(connection.turns, scene.turns)
+        return self._active(here, scene.running, scene.waiting), scene.messages
 
     def _hear(self, session_id: str) -> None:
         """Something began in a session on another node."""
@@ -249,15 +266,20 @@ class Turns:
 
     async def active(self, session_id: str) -> list[Active]:
         """The turn that runs, wherever, then those that wait."""
-        active = [
-            Active(mirror.turn_id, mirror.last_seq) for mirror in self._journal.of(session_id)
-        ]
+        here = self._journal.of(session_id)
         # In this order: what waits no longer runs.
         waiting = await self._lane.waiting(session_id)
-        if not active and (row := await self._lane.running(session_id)) is not None:
-            mirror = self._journal.mirror(row.id)
-            last_seq = mirror.last_seq if mirror is not None else row.events - 1
-            active = [Active(row.id, last_seq)]
+        running = None if here else await self._lane.running(session_id)
+        return self._active(here, running, waiting)
+
+    def _active(
+        self, here: Sequence[Mirror], running: TurnRow | None, waiting: Sequence[str]
+    ) -> list[Active]:
+        active = [Active(mirror.turn_id, mirror.last_seq) for mirror in here]
+        if not active and running is not None:
+            mirror = self._journal.mirror(running.id)
+            last_seq = mirror.last_seq if mirror is not None else running.events - 1
+            active = [Active(running.id, last_seq)]
         known = {turn.turn_id for turn in active}
         return active + [Active(turn_id, -1) for turn_id in waiting if turn_id not in known]
 

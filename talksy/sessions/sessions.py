@@ -5,22 +5,32 @@ A session lives ``idle_ms`` from its last activity, ``grace_ms`` after its last 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import structlog
 
+from talksy.database.ferry import Failed, Ferry
 from talksy.database.rows import SessionRow
 from talksy.database.sessions import LAG_MS, Mark, SessionRows
 from talksy.errors import Overloaded, SessionExpired, SessionLimit, SessionNotFound
 from talksy.ids import new_id
 
+A = TypeVar("A")
+G = TypeVar("G")
+
 log = structlog.get_logger(__name__)
 
 LINE_SECONDS = 2.0
 """How long who comes in waits for those before."""
+TOGETHER = 200
+"""So many are let in by one transaction."""
+PAUSE_SECONDS = 0.02
+"""In a crowd so long passes from one such transaction to the next: each costs a commit."""
+NODE_FULL = "this server has as many sessions as it may: try again later"
 SETTLED_MS = 60_000
 """Clocks of nodes are no further apart, and no transaction takes longer."""
 
@@ -94,14 +104,26 @@ class Session:
         self.last_active_at = max(self.last_active_at, row.last_active_at)
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """Who comes back, and to which session."""
+
+    user_id: str
+    session_id: str
+
+
 class Sessions:
     """The sessions in which somebody is on this node, among those of all nodes in the database.
 
     Who creates or restores one is in it, and must ``part``.
     """
 
-    def __init__(self, rows: SessionRows, life: Life, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, rows: SessionRows, life: Life, clock: Callable[[], int], *, others: bool = True
+    ) -> None:
+        """Without ``others`` there is no node but this one."""
         self._rows = rows
+        self._others = others
         self._life = life
         self._clock = clock
         self._live: dict[str, Session] = {}
@@ -114,6 +136,10 @@ class Sessions:
         self._looked_at = clock()
         # What was read or counted still holds when it is written.
         self._coming = asyncio.Lock()
+        line = partial(Ferry[Any, Any], most=TOGETHER, seconds=LINE_SECONDS, pause=PAUSE_SECONDS)
+        self._new_ones: Ferry[str, Session] = line(self._make, forsaken=self.part)
+        self._old_ones: Ferry[_Arrival, Session] = line(self._find, forsaken=self.part)
+        self._counts: Ferry[str, int] = line(self._count)
         self._storing = asyncio.Lock()
 
     def __len__(self) -> int:
@@ -125,22 +151,7 @@ class Sessions:
 
     async def create(self, user_id: str) -> Session:
         """A new session, entered. Raises ``SessionLimit``."""
-        async with self._alone():
-            now = self._clock()
-            await self._check_room(user_id, now)
-            row = SessionRow(
-                id=new_id("ses"),
-                user_id=user_id,
-                created_at=now,
-                opened_at=now,
-                last_active_at=now,
-                expires_at=now + min(self._life.idle_ms, self._life.age_ms),
-                ended_at=None,
-                duration_seconds=0,
-            )
-            await self._rows.add(row, most=self._life.per_user)
-            self._stored.add(row.id)
-            return self._enter(row)
+        return await _aboard(self._new_ones, user_id)
 
     async def restore(self, user_id: str, session_id: str, *, reopen: bool = False) -> Session:
         """The user's session, entered; with ``reopen`` also one that has ended.
@@ -151,8 +162,11 @@ class Sessions:
         live = self._live.get(session_id)
         if live is not None and live.user_id == user_id and self._sure(live) and not reopen:
             return self._join(live)
+        arrival = _Arrival(user_id, session_id)
+        if not reopen:
+            return await _aboard(self._old_ones, arrival)
         async with self._alone():
-            return await self._restore(user_id, session_id, reopen=reopen)
+            return self._enter(await self._reopen(arrival))
 
     def _sure(self, session: Session) -> bool:
         """Whether it goes on for all that is known here."""
@@ -172,30 +186,88 @@ class Sessions:
         finally:
             self._coming.release()
 
-    async def _restore(self, user_id: str, session_id: str, *, reopen: bool) -> Session:
-        if session_id in self._live:
+    async def _find(self, arrivals: Sequence[_Arrival]) -> Sequence[Session | Failed]:
+        """The sessions that are asked for, entered, as far as they go on."""
+        async with self._coming:
+            found = await self._going_on(arrivals)
+            return [self._enter(row) if isinstance(row, SessionRow) else row for row in found]
+
+    async def _going_on(self, arrivals: Sequence[_Arrival]) -> Sequence[SessionRow | Failed]:
+        ids = {arrival.session_id for arrival in arrivals}
+        if not ids.isdisjoint(self._live):
             await self._store()  # when the last left, say
         now = self._clock()
-        row = await self._rows.find(session_id)
-        if row is None or row.user_id != user_id:
-            raise SessionNotFound
-        if row.ended_at is None and row.expires_at > now and await self._hold(row, now):
-            return self._enter(row)
-        if not reopen:
-            raise SessionExpired
-        await self._check_room(user_id, now)
-        ended = await self._rows.end(session_id, row.expires_at)
-        reopened = await self._rows.reopen(
-            session_id,
-            user_id,
-            now,
-            now + min(self._life.idle_ms, self._life.age_ms),
-            most=self._life.per_user,
+        rows = {row.id: row for row in await self._rows.find_all(sorted(ids))}
+        found: list[SessionRow | Failed] = []
+        for arrival in arrivals:
+            row = rows.get(arrival.session_id)
+            if row is None or row.user_id != arrival.user_id:
+                found.append(Failed(SessionNotFound()))
+            elif row.ended_at is None and row.expires_at > now and await self._hold(row, now):
+                found.append(row)
+            else:
+                found.append(Failed(SessionExpired()))
+        return found
+
+    async def _make(self, user_ids: Sequence[str]) -> Sequence[Session | Failed]:
+        """New sessions, entered, as far as there is room."""
+        async with self._coming:
+            now = self._clock()
+            room = max(0, self._life.per_node - len(self._live))
+            rows = [self._new(user_id, now) for user_id in user_ids[:room]]
+            kept = set(await self._add(rows, now))
+            for row in rows:
+                if row.id not in kept and await self._spare(row.user_id, now):
+                    kept.update(await self._add([row], now))
+            made = [self._enter(row) if row.id in kept else Failed(self._full()) for row in rows]
+            return made + [Failed(SessionLimit(NODE_FULL)) for _ in user_ids[room:]]
+
+    def _new(self, user_id: str, now: int) -> SessionRow:
+        return SessionRow(
+            id=new_id("ses"),
+            user_id=user_id,
+            created_at=now,
+            opened_at=now,
+            last_active_at=now,
+            expires_at=now + min(self._life.idle_ms, self._life.age_ms),
+            ended_at=None,
+            duration_seconds=0,
         )
-        if ended is None or reopened is None:
+
+    async def _add(self, rows: Sequence[SessionRow], now: int) -> Collection[str]:
+        if not rows:
+            return ()
+        kept = await self._rows.add(rows, now=now, most=self._life.per_user)
+        self._stored.update(kept)
+        return kept
+
+    def _full(self) -> SessionLimit:
+        return SessionLimit(
+            f"this account has {self._life.per_user} live sessions: "
+            "end one, or come back to one with its sessionId"
+        )
+
+    async def _reopen(self, arrival: _Arrival) -> SessionRow:
+        """The session as it goes on, or opened again."""
+        (found,) = await self._going_on([arrival])
+        if isinstance(found, SessionRow):
+            return found
+        row = await self._rows.find(arrival.session_id)
+        if row is None or isinstance(found.error, SessionNotFound):
             raise SessionNotFound
-        self._judge([ended])
-        return self._enter(reopened)
+        if len(self._live) >= self._life.per_node:
+            raise SessionLimit(NODE_FULL)
+        ended, now = await self._rows.end(row.id, row.expires_at), self._clock()
+        until = now + min(self._life.idle_ms, self._life.age_ms)
+        most = self._life.per_user
+        reopened = await self._rows.reopen(row.id, row.user_id, now, until, most=most)
+        if reopened is None and await self._spare(row.user_id, now):
+            reopened = await self._rows.reopen(row.id, row.user_id, now, until, most=most)
+        if reopened is None:
+            raise self._full()
+        if ended is not None:
+            self._judge([ended])
+        return reopened
 
     async def _hold(self, row: SessionRow, now: int) -> bool:
         """Keeps other nodes from ending it before they can know that somebody came back."""
@@ -205,19 +277,11 @@ class Sessions:
 
     def _enter(self, row: SessionRow) -> Session:
         # Two devices may come back at once: they share the session that was first.
-        session = self._live.setdefault(row.id, Session(row, self._life))
+        session = self._live.get(row.id)
+        if session is None:
+            session = self._live[row.id] = Session(row, self._life)
         session.learn(row)
         return self._join(session)
-
-    async def _check_room(self, user_id: str, now: int) -> None:
-        if len(self._live) >= self._life.per_node:
-            raise SessionLimit("this server has as many sessions as it may: try again later")
-        count = await self._rows.count(now, user_id)
-        if count >= self._life.per_user and not await self._spare(user_id, now):
-            raise SessionLimit(
-                f"this account has {self._life.per_user} live sessions: "
-                "end one, or come back to one with its sessionId"
-            )
 
     async def _spare(self, user_id: str, now: int) -> bool:
         """Ends a session of the user's that nobody is in and nothing was said in.
@@ -226,7 +290,8 @@ class Sessions:
         """
         for session_id in await self._rows.empty(now, user_id):
             live = self._live.get(session_id)
-            if live is None or live.sockets == 0:
+            entering = live is None and session_id in self._stored
+            if not entering and (live is None or live.sockets == 0):
                 self._live.pop(session_id, None)
                 await self._rows.end(session_id, now)
                 return True
@@ -234,7 +299,13 @@ class Sessions:
 
     async def sockets_elsewhere(self, user_id: str) -> int:
         """How many sockets the user has on other nodes, as of a second ago."""
-        return await self._rows.sockets_elsewhere(user_id)
+        if not self._others:
+            return 0
+        return await _aboard(self._counts, user_id)
+
+    async def _count(self, user_ids: Sequence[str]) -> Sequence[int | Failed]:
+        counts = await self._rows.sockets_elsewhere(user_ids)
+        return [counts.get(user_id, 0) for user_id in user_ids]
 
     def touch(self, session: Session) -> None:
         """Something was done in the session."""
@@ -398,3 +469,11 @@ class Sessions:
         if session is not None and session.sockets:
             session.ended = ended
             self._over.append(session)
+
+
+async def _aboard(ferry: Ferry[A, G], asked: A) -> G:
+    """What it came to. Who waits too long for those before, for a database say, is told so."""
+    try:
+        return await ferry.carry(asked)
+    except TimeoutError:
+        raise Overloaded(retry_after=1) from None

@@ -103,8 +103,10 @@ class MemoryWindows:
     def _verdict(self, log: _Log, now: int, limit: int, refused: int) -> Verdict:
         if refused > limit:
             wait = log.window_ms
+        elif refused:
+            wait = log.leaves(log.held + refused - limit) - now
         elif log.hits:
-            wait = log.leaves(log.held + refused - limit if refused else 1) - now
+            wait = log.hits[0][0] + log.window_ms - now
         else:
             wait = 0
         return Verdict(

@@ -58,20 +58,18 @@ async def talk(url: str, *, people: int = 12, words: int = 4) -> None:
             await _check(crowd, one, session_id)
         assert len(crowd.begun) == len(set(crowd.begun)), "a turn begins once"
         assert await nodes[0].lane.stalled() == [], "nothing is left waiting"
-        async with one.read() as connection:
-            said = await connection.execute(select(messages.c.id).where(messages.c.role == "user"))
-            assert {row.id for row in said} == crowd.acknowledged
+        query = select(messages.c.id).where(messages.c.role == "user")
+        said = await one.read(lambda rows: rows.execute(query).scalars().all())
+        assert set(said) == crowd.acknowledged
 
 
 async def _check(crowd: Crowd, database: Database, session_id: str) -> None:
-    async with database.read() as connection:
-        said = (
-            await connection.execute(
-                select(messages, turns.c.status, turns.c.message_id)
-                .join(turns, turns.c.id == messages.c.turn_id)
-                .where(messages.c.session_id == session_id)
-            )
-        ).all()
+    query = (
+        select(messages, turns.c.status, turns.c.message_id)
+        .join(turns, turns.c.id == messages.c.turn_id)
+        .where(messages.c.session_id == session_id)
+    )
+    said = await database.read(lambda rows: rows.execute(query).all())
     asked = {row.id: row for row in said if row.role == "user"}
     assert sorted(row.position for row in asked.values()) == list(range(len(asked)))
     for row in said:

@@ -8,16 +8,18 @@ import itertools
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy import Connection
 
 from talksy.database import Database
 from talksy.database.migrate import migrate_file
-from talksy.database.sqlite import sqlite_url
+from talksy.database.sqlite import File, sqlite_url
 from tests.postgres import Postgres, given_postgres, running_postgres
 
 DATABASES = ["sqlite", "postgres"]
@@ -59,8 +61,10 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite waits a millisecond for other processes: for tests in which one holds the file."""
-    monkeypatch.setattr("talksy.database.sqlite.BUSY_MS", 1)
+    """SQLite waits 20 ms for other processes: for tests in which one holds the file. A commit of
+    another node may take as long as half of that.
+    """
+    monkeypatch.setattr("talksy.database.sqlite.BUSY_MS", 20)
 
 
 @asynccontextmanager
@@ -72,6 +76,28 @@ async def locked(file: Path) -> AsyncIterator[None]:
         await asyncio.to_thread(other.execute, "BEGIN EXCLUSIVE")
         yield
         other.execute("ROLLBACK")
+
+
+@asynccontextmanager
+async def writing(
+    database: Database, work: Callable[[Connection], object] = lambda _rows: None
+) -> AsyncIterator[File]:
+    """A write of this node is under way in a file, and does ``work`` when the block ends."""
+    assert isinstance(database.store, File)
+    began, go_on = threading.Event(), threading.Event()
+
+    def wait(connection: Connection) -> None:
+        began.set()
+        assert go_on.wait(5)
+        work(connection)
+
+    writes = asyncio.create_task(database.write(wait))
+    await asyncio.to_thread(began.wait, 5)
+    try:
+        yield database.store
+    finally:
+        go_on.set()
+        await writes
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -220,6 +220,5 @@ async def test_a_sweep_goes_on_until_all_is_erased(
 
 
 async def families(database: Database) -> list[str]:
-    async with database.read() as connection:
-        rows = await connection.execute(select(token_families.c.id))
-        return sorted(row.id for row in rows)
+    query = select(token_families.c.id)
+    return sorted(await database.read(lambda rows: rows.execute(query).scalars().all()))

@@ -7,86 +7,90 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.util import await_only
 
 from talksy.database import Database, InUse, Unreachable
-from talksy.database.sqlite import only_server, sqlite_url
+from talksy.database.sqlite import File, only_server, sqlite_url
 from talksy.errors import Overloaded, TalksyError
 from talksy.events import Ending
 from talksy.messages import Usage
-from tests.integration.database.opened import locked
+from tests.integration.database.opened import locked, until, writing
 from tests.integration.database.rows import NOW, Story
 
 ADD = text("INSERT INTO users VALUES (:id, 'x', :id, 'h', 1)")
 
 
 async def users(database: Database) -> list[str]:
-    async with database.read() as connection:
-        return [row.id for row in await connection.execute(text("SELECT id FROM users"))]
+    query = text("SELECT id FROM users")
+    return list(await database.read(lambda rows: rows.execute(query).scalars().all()))
+
+
+async def add(database: Database, *ids: str) -> None:
+    await database.write(lambda rows: rows.execute(ADD, [{"id": user_id} for user_id in ids]))
 
 
 async def test_a_write_is_kept_when_its_block_ends(database: Database) -> None:
-    async with database.write() as connection:
-        await connection.execute(ADD, {"id": "a"})
+    await add(database, "a")
     assert await users(database) == ["a"]
 
 
 async def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
-    async def fail() -> None:
-        async with database.write() as connection:
-            await connection.execute(ADD, {"id": "a"})
-            raise ZeroDivisionError
+    def fail(rows: Connection) -> None:
+        rows.execute(ADD, {"id": "a"})
+        raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await fail()
+        await database.write(fail)
     assert await users(database) == []
 
 
 async def test_a_fault_of_ours_is_not_taken_for_a_database_that_is_away(
     database: Database,
 ) -> None:
-    async with database.write() as connection:
-        await connection.execute(ADD, {"id": "a"})
+    await add(database, "a")
     with pytest.raises(IntegrityError):
-        async with database.write() as connection:
-            await connection.execute(ADD, {"id": "a"})
+        await add(database, "a")
 
 
 async def test_a_read_is_one_consistent_view(database: Database) -> None:
-    async with database.read() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM users"))).scalar_one() == 0
-        async with database.write() as other:
-            await other.execute(ADD, {"id": "a"})
-        again = (await connection.execute(text("SELECT count(*) FROM users"))).scalar_one()
-    assert again == 0
+    count = text("SELECT count(*) FROM users")
+    loop = asyncio.get_running_loop()
+
+    def look(rows: Connection) -> list[int]:
+        before = rows.execute(count).scalar_one()
+        if isinstance(database.store, File):
+            asyncio.run_coroutine_threadsafe(add(database, "a"), loop).result(5)
+        else:
+            await_only(add(database, "a"))
+        return [before, rows.execute(count).scalar_one()]
+
+    assert await database.read(look) == [0, 0]
+    assert await users(database) == ["a"]
 
 
 async def test_parallel_writes_all_succeed(database: Database) -> None:
-    async def add(number: int) -> None:
-        async with database.write() as connection:
-            await connection.execute(ADD, {"id": f"u{number}"})
-
-    await asyncio.gather(*map(add, range(30)))
+    await asyncio.gather(*(add(database, f"u{number}") for number in range(30)))
     assert len(await users(database)) == 30
 
 
 async def test_sqlite_keeps_a_log_obeys_foreign_keys_and_survives_a_power_cut(file: Path) -> None:
-    async with (
-        Database.open(f"sqlite:///{file}") as database,
-        database.read() as connection,
-    ):
-        names = ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
-        found = [(await connection.execute(text(f"PRAGMA {name}"))).scalar_one() for name in names]
-    assert found == ["wal", 1, 2, 2_000]
+    names = ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
+
+    def look(rows: Connection) -> list[object]:
+        return [rows.execute(text(f"PRAGMA {name}")).scalar_one() for name in names]
+
+    async with Database.open(f"sqlite:///{file}") as database:
+        assert await database.read(look) == ["wal", 1, 2, 2_000]
+        assert await database.write(look) == ["wal", 1, 2, 2_000]
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_locked_database_is_told_as_overloaded_and_serves_reads(file: Path) -> None:
     async with Database.open(f"sqlite:///{file}") as database, locked(file):
         with pytest.raises(Overloaded) as caught:
-            async with database.write():
-                pass
+            await add(database, "a")
         assert await users(database) == []
         assert caught.value.retry_after == 1
 
@@ -103,8 +107,7 @@ async def test_a_database_that_went_away_does_not_answer(tmp_path: Path, templat
 
 async def test_no_error_brings_what_people_wrote(database: Database) -> None:
     with pytest.raises(IntegrityError) as caught:
-        async with database.write() as connection:
-            await connection.execute(ADD, [{"id": "a secret"}, {"id": "a secret"}])
+        await add(database, "a secret", "a secret")
     assert "a secret" not in str(caught.value)
 
 
@@ -142,17 +145,48 @@ def test_where_no_file_is_shared_nothing_is_held() -> None:
 
 
 async def test_a_write_waits_only_so_long_for_those_before_it(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it cannot do in time is told, not done much later."""
     monkeypatch.setattr("talksy.database.engine.TURN_SECONDS", 0.01)
-    async with Database.open(url, upgrade=False, pool_size=1) as database:
-        async with database.write():
+    async with Database.open(f"sqlite:///{file}") as database:
+        async with writing(database):
             with pytest.raises(Overloaded):
-                async with database.write():
-                    pass
-        async with database.write():
-            pass
+                await add(database, "a")
+        await add(database, "b")
+        assert await users(database) == ["b"]
+
+
+async def test_writes_that_wait_for_another_are_committed_together(file: Path) -> None:
+    """One that fails takes no other along, and who gave up is not taken along."""
+    ids = ["a", "b", "a", "c"]
+    async with Database.open(f"sqlite:///{file}") as database:
+        async with writing(database) as line:
+            asked = [asyncio.create_task(add(database, user_id)) for user_id in ids]
+            await until(lambda: line.waiting == len(ids))
+            asked[1].cancel()
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        kinds = [None, asyncio.CancelledError, IntegrityError, None]
+        assert [type(one) if one else None for one in ended] == kinds
+        assert await users(database) == ["a", "c"]
+
+
+async def test_writes_that_go_together_fail_together_where_the_disk_is_full(file: Path) -> None:
+    def fill(rows: Connection) -> None:
+        pages = rows.execute(text("PRAGMA page_count")).scalar_one()
+        rows.execute(text(f"PRAGMA max_page_count = {pages + 2}"))
+        rows.execute(ADD, [{"id": f"{number}" * 500} for number in range(500)])
+
+    async with Database.open(f"sqlite:///{file}") as database:
+        async with writing(database) as line:
+            asked = [
+                asyncio.create_task(work)
+                for work in (add(database, "a"), database.write(fill), add(database, "b"))
+            ]
+            await until(lambda: line.waiting == len(asked))
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(one) for one in ended] == [Overloaded] * 3
+        assert await users(database) == []
 
 
 @pytest.mark.usefixtures("impatient")
@@ -162,8 +196,7 @@ async def test_a_ping_writes_where_the_last_write_failed(file: Path) -> None:
         async with locked(file):
             await database.ping()
             with pytest.raises(Overloaded):
-                async with database.write():
-                    pass
+                await add(database, "a")
             with pytest.raises(Overloaded):
                 await database.ping()
         await database.ping()

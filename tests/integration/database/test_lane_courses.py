@@ -90,10 +90,8 @@ class Course:
             assert (await self.story.context(self.running.message_id))[-1] == (
                 self.running.message_id
             )
-        async with self.story.database.read() as connection:
-            rows = (
-                await connection.execute(text("SELECT role, position, id, reply_to FROM messages"))
-            ).all()
+        query = text("SELECT role, position, id, reply_to FROM messages")
+        rows = await self.story.database.read(lambda found: found.execute(query).all())
         own = {row.id: row.position for row in rows if row.role == "user"}
         assert sorted(own) == sorted(self.said)
         assert len(set(own.values())) == len(own), "each message has a position of its own"

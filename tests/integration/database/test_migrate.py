@@ -47,8 +47,7 @@ def test_a_second_start_changes_nothing(path: Path) -> None:
 
 
 async def test_the_migrations_make_what_the_code_declares(database: Database) -> None:
-    async with database.read() as connection:
-        assert await connection.run_sync(_differences) == []
+    assert await database.read(_differences) == []
 
 
 @pytest.mark.parametrize("since", [None, "0001"])
@@ -74,8 +73,8 @@ async def test_psql_takes_the_printed_sql_as_it_is(bare: str, tmp_path: Path) ->
     psql = [find_psql(), "-v", "ON_ERROR_STOP=1", "-q", "-f", str(file), bare]
     done = await asyncio.to_thread(subprocess.run, psql, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    async with Database.open(bare, upgrade=False) as database, database.read() as connection:
-        assert await connection.run_sync(_differences) == []
+    async with Database.open(bare, upgrade=False) as database:
+        assert await database.read(_differences) == []
 
 
 def test_an_unknown_revision_is_named() -> None:
@@ -89,16 +88,17 @@ async def test_nodes_that_start_at_once_on_a_server_wait_for_one_another(bare: s
             await database.ping()
 
     await asyncio.gather(*(start() for _ in range(4)))
-    async with Database.open(bare, upgrade=False) as database, database.read() as connection:
-        assert await connection.run_sync(_differences) == []
+    async with Database.open(bare, upgrade=False) as database:
+        assert await database.read(_differences) == []
 
 
 async def test_a_server_whose_tables_are_older_or_newer_is_told(bare: str, url: str) -> None:
     with pytest.raises(SchemaError, match="talksy migrate"):
         async with Database.open(bare, upgrade=False):
             pass
-    async with Database.open(url) as database, database.write() as connection:
-        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    newer = text("UPDATE alembic_version SET version_num = '9999'")
+    async with Database.open(url) as database:
+        await database.write(lambda rows: rows.execute(newer))
     with pytest.raises(SchemaError, match=r"newer Talksy \(revision 9999\)"):
         async with Database.open(url):
             pass

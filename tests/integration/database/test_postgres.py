@@ -9,7 +9,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.util import await_only
 from structlog.testing import capture_logs
 
 from talksy.database import Database, Unreachable
@@ -52,24 +53,22 @@ async def far(proxy: Proxy, url: str) -> AsyncIterator[Story]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> float:
     """Everything is given up in a tenth of its time; returns how long a transaction may take."""
-    monkeypatch.setattr("talksy.database.engine.SECONDS", 0.4)
+    monkeypatch.setattr("talksy.database.postgres.SECONDS", 0.4)
     monkeypatch.setattr("talksy.database.postgres.CONNECT_SECONDS", 0.2)
     return 0.4
+
+
+def ask(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))
 
 
 async def refused(database: Database) -> float:
     """How many seconds a write, a read and a ping took to be refused, side by side."""
 
-    async def read() -> None:
-        async with database.read() as connection:
-            await connection.execute(text("SELECT 1"))
-
-    async def write() -> None:
-        async with database.write() as connection:
-            await connection.execute(text("SELECT 1"))
-
     began = time.monotonic()
-    ended = await asyncio.gather(read(), write(), database.ping(), return_exceptions=True)
+    ended = await asyncio.gather(
+        database.read(ask), database.write(ask), database.ping(), return_exceptions=True
+    )
     assert [type(error) for error in ended] == [Overloaded] * 3
     return time.monotonic() - began
 
@@ -121,18 +120,17 @@ async def test_who_stands_still_in_a_lane_gives_it_up(
     database: Database, monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
     """A node that is cut off in the middle of a transaction keeps the others waiting so long."""
-    admissions = []
+    admissions: list[Admission] = []
 
-    async def stand_still() -> None:
-        async with database.write() as connection:
-            with monkeypatch.context() as patch:
-                patch.setattr("talksy.database.engine.IDLE_MS", 100)
-                await alone(connection, "ses_1")
-            admissions.append(await story.say("m1"))
-            await connection.execute(text("SELECT 1"))
+    def stand_still(connection: Connection) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("talksy.database.engine.IDLE_MS", 100)
+            alone(connection, "ses_1")
+        admissions.append(await_only(story.say("m1")))
+        ask(connection)
 
     with pytest.raises(Overloaded):
-        await stand_still()
+        await database.write(stand_still)
     assert admissions[0].started
 
 
@@ -140,10 +138,13 @@ async def test_who_waits_too_long_for_a_lane_is_told_and_keeps_its_connection(
     database: Database, monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
     monkeypatch.setattr("talksy.database.engine.LOCK_MS", 50)
-    async with database.write() as connection:
-        await alone(connection, "ses_1")
+
+    def hold(connection: Connection) -> None:
+        alone(connection, "ses_1")
         with pytest.raises(Overloaded):
-            await story.say("m1")
+            await_only(story.say("m1"))
+
+    await database.write(hold)
     assert (await story.say("m1")).started
 
 
@@ -165,9 +166,12 @@ async def test_a_line_that_swallows_the_end_of_a_transaction_is_given_up_in_time
 ) -> None:
     database, began = far.database, time.monotonic()
     with ExitStack() as hole, suppress(Overloaded):
-        async with database.read() if kind == "read" else database.write() as connection:
-            await connection.execute(text("SELECT 1"))
+
+        def swallow(connection: Connection) -> None:
+            ask(connection)
             hole.enter_context(proxy.black_hole())
+
+        await (database.read(swallow) if kind == "read" else database.write(swallow))
     assert time.monotonic() - began < 3 * hasty
     assert (await far.say("m1")).started
 
@@ -213,11 +217,14 @@ async def test_a_server_without_a_free_connection_is_away_until_it_has_one(url: 
         await owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}' CONNECTION LIMIT 1")
         await owner.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
         async with Database.open(as_role(url, role), upgrade=False) as database:
-            async with database.read() as connection:
-                await connection.execute(text("SELECT 1"))
+
+            def crowd(connection: Connection) -> None:
+                ask(connection)
                 with capture_logs() as logs:
-                    await refused(database)
+                    await_only(refused(database))
                 assert "too many connections" in logs[0]["reason"]
+
+            await database.read(crowd)
             await database.ping()
         await owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 

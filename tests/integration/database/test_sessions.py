@@ -8,7 +8,6 @@ from talksy.database import Database
 from talksy.database.leases import Leases
 from talksy.database.rows import SessionRow
 from talksy.database.sessions import Mark, SessionRows
-from talksy.errors import SessionLimit
 from tests.integration.database.rows import NOW
 
 
@@ -19,7 +18,7 @@ def row(session_id: str = "ses_1", user_id: str = "usr_ada", expires_at: int = 5
 @pytest.fixture
 async def rows(database: Database) -> SessionRows:
     sessions = SessionRows(database, node="node_a")
-    await sessions.add(row(), most=9)
+    await sessions.add([row()], now=NOW, most=9)
     return sessions
 
 
@@ -28,25 +27,35 @@ async def test_a_session_is_found_as_it_was_added(rows: SessionRows) -> None:
     assert await rows.find("ses_2") is None
 
 
-async def test_open_sessions_of_a_user_are_counted(rows: SessionRows) -> None:
-    await rows.add(row("ses_2", "usr_bob"), most=9)
-    await rows.add(row("ses_3", "usr_bob", expires_at=100), most=9)
-    await rows.end("ses_2", NOW)
-    assert [await rows.count(NOW + at, "usr_bob") for at in (99, 100)] == [1, 0]
-    assert await rows.count(NOW, "usr_eve") == 0
+async def test_the_open_sessions_of_a_user_take_its_room(rows: SessionRows) -> None:
+    for_a_moment = row("ses_2", "usr_bob", expires_at=100)
+    assert await rows.add([for_a_moment], now=NOW, most=1) == {"ses_2"}
+    assert await rows.add([row("ses_3", "usr_bob")], now=NOW + 99, most=1) == set()
+    assert await rows.find("ses_3") is None
+    assert await rows.add([row("ses_3", "usr_bob")], now=NOW + 100, most=1) == {"ses_3"}
+    await rows.end("ses_3", NOW)
+    assert await rows.add([row("ses_4", "usr_bob")], now=NOW + 100, most=1) == {"ses_4"}
+
+
+async def test_of_those_who_come_together_each_user_has_room_for_so_many(
+    rows: SessionRows,
+) -> None:
+    users = ["usr_ada", "usr_bob", "usr_ada", "usr_bob", "usr_bob", "usr_eve"]
+    came = [row(f"ses_{number}", user) for number, user in enumerate(users, 2)]
+    kept = await rows.add(came, now=NOW, most=2)
+    assert kept == {"ses_2", "ses_3", "ses_5", "ses_7"}
+    assert await rows.held() == 5
 
 
 async def test_of_sessions_that_come_at_once_no_more_than_may_be_come_in(
     rows: SessionRows,
 ) -> None:
     await rows.end("ses_1", NOW)
-    came = await asyncio.gather(
-        *(rows.add(row(f"ses_{number}"), most=3) for number in range(2, 8)),
+    reopened, *added = await asyncio.gather(
         rows.reopen("ses_1", "usr_ada", NOW, NOW + 5_000, most=3),
-        return_exceptions=True,
+        *(rows.add([row(f"ses_{number}")], now=NOW, most=3) for number in range(2, 8)),
     )
-    assert sum(isinstance(result, SessionLimit) for result in came) == 4
-    assert await rows.count(NOW, "usr_ada") == 3
+    assert sum(map(len, added)) + (reopened is not None) == 3
 
 
 def mark(active: int, expires: int, *, sockets: int = 1, ends: int = 0) -> Mark:
@@ -126,9 +135,9 @@ async def test_a_session_whose_time_ran_out_ended_then_and_not_when_it_was_notic
 async def test_orphans_live_no_longer_than_they_are_given(
     rows: SessionRows, database: Database
 ) -> None:
-    await rows.add(row("ses_2", expires_at=100), most=9)
+    await rows.add([row("ses_2", expires_at=100)], now=NOW, most=9)
     await rows.end("ses_2", NOW)
-    await rows.add(row("ses_3", expires_at=300), most=9)
+    await rows.add([row("ses_3", expires_at=300)], now=NOW, most=9)
     await Leases(database, owner="node_a", host="here", ms=0).renew()
     assert await SessionRows(database, node="node_b").orphan(NOW + 1_000) == 3
     found = [await rows.find(f"ses_{number}") for number in (1, 2, 3)]

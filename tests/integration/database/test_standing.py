@@ -90,8 +90,8 @@ async def test_a_clock_that_is_far_off_is_told(
 
 
 async def hosts(database: Database) -> list[str]:
-    async with database.read() as connection:
-        return list((await connection.execute(text("SELECT host FROM nodes"))).scalars())
+    query = text("SELECT host FROM nodes")
+    return list(await database.read(lambda rows: rows.execute(query).scalars().all()))
 
 
 async def test_a_file_that_another_machine_serves_from_is_refused(file: Path) -> None:

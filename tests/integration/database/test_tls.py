@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection
 
 from talksy.database import Database, Unreachable
 from tests.certificates import Authority
@@ -62,11 +63,13 @@ async def test_a_server_is_spoken_to_under_tls(
     authority: Authority, address: str, mode: str
 ) -> None:
     where = url(address, sslmode=mode, sslrootcert=authority.path)
-    async with Database.open(where) as database, database.read() as connection:
-        line = (await connection.get_raw_connection()).driver_connection
-        assert line is not None
-        assert line._transport.get_extra_info("ssl_object") is not None
-        assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+
+    def look(connection: Connection) -> bool:
+        line: Any = connection.connection.driver_connection
+        return line._transport.get_extra_info("ssl_object") is not None
+
+    async with Database.open(where) as database:
+        assert await database.read(look)
 
 
 async def test_an_unknown_authority_is_refused_in_a_line(address: str, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ ENDING = Ending("completed", "x", 1, "mock", "mock-1", Tokens(7, 3), ended_at=NO
 @pytest.fixture
 async def usage(database: Database) -> Usage:
     for number, user in enumerate(("usr_ada", "usr_ada", "usr_bob"), 1):
-        await SessionRows(database, node="node_a").add(row(f"ses_{number}", user), most=9)
+        rows = SessionRows(database, node="node_a")
+        await rows.add([row(f"ses_{number}", user)], now=NOW, most=9)
     return Usage(database)
 
 

@@ -27,7 +27,7 @@ from talksy.events import (
 )
 from talksy.gateway import Caps, Hello
 from talksy.sessions import Life
-from tests.integration.database.opened import locked, until
+from tests.integration.database.opened import locked, until, writing
 from tests.integration.gateway.rig import House, Line, opened, session_of
 
 
@@ -120,10 +120,10 @@ async def test_who_is_refused_a_session_takes_no_place(database: Database) -> No
 async def test_who_is_revoked_while_coming_in_is_refused(house: House) -> None:
     token = await house.token()
     line = Line()
-    async with house.database.write() as connection:
+    revoke = text("UPDATE token_families SET revoked_at = 1")
+    async with writing(house.database, lambda rows: rows.execute(revoke)):
         coming = asyncio.create_task(house.gateway.connect(Hello(token), "::1", line))
         await until(lambda: house.gateway.connections == 1)
-        await connection.execute(text("UPDATE token_families SET revoked_at = 1"))
     house.auth._revoked("fam_ada_1")
     with pytest.raises(Unauthenticated):
         await coming
@@ -215,7 +215,7 @@ async def test_who_goes_while_being_welcomed_leaves_no_reader(house: House) -> N
 async def test_who_goes_while_a_session_is_opened_for_it_is_not_in_it(house: House) -> None:
     _, connection = await house.join()
     house.clock.now += Life().idle_ms
-    async with house.database.write():
+    async with writing(house.database):
         saying = asyncio.create_task(house.say(connection, "hi"))
         await until(lambda: connection.session is None)
         house.gateway.leave(connection)

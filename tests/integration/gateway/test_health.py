@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from talksy.ai.llm import Choice, LanguageModel, Unwatched
 from talksy.ai.llm.breaker import FAILURES
 from talksy.database import Database
+from talksy.database.sqlite import File
 from talksy.errors import ProviderUnavailable
 from talksy.health import NodeHealth
 from talksy.ratelimit import Limiter
@@ -208,7 +209,8 @@ async def test_a_node_without_its_database_is_not_ready(
     ):
         checked = health(house, Vendor())
         assert await checked.ready() == "ok"
-        await database._engine.dispose()
+        assert isinstance(database.store, File)
+        database.store._engine.dispose()
         if damage == "gone":
             shutil.rmtree(home)
         else:

@@ -97,9 +97,9 @@ async def test_new_guests_of_an_address_are_paced_and_others_are_not(database: D
 
 
 async def test_a_new_guest_is_no_way_around_the_limit(house: House) -> None:
-    _, guest = await house.visit()
+    line, guest = await house.visit()
     for _ in range(RULES.messages):
-        await house.say(guest, "hi")
+        await line.ending(await house.say(guest, "hi"))
     house.gateway.leave(guest)
     line, another = await house.visit()
     with pytest.raises(RateLimited):
@@ -114,13 +114,13 @@ async def test_another_address_is_no_way_around_it_either(house: House) -> None:
     line, guest = await house.visit()
     token = (await line.notice(SessionCreated)).guest_token
     for _ in range(RULES.messages):
-        await house.say(guest, "hi")
+        await line.ending(await house.say(guest, "hi"))
     _, moved = await house.visit(token, address="elsewhere")
     with pytest.raises(RateLimited):
         await house.say(moved, "hi")
-    _, other = await house.visit(address="elsewhere")
-    for _ in range(RULES.messages):
-        await house.say(other, "hi"), "what was refused there was given back"
+    line, other = await house.visit(address="elsewhere")
+    for _ in range(RULES.messages):  # what was refused there was given back
+        await line.ending(await house.say(other, "hi"))
 
 
 async def test_a_message_of_a_guest_that_is_said_again_costs_its_address_nothing(
@@ -271,7 +271,7 @@ async def test_a_connection_belongs_to_the_login_of_its_newest_token(house: Hous
     house.auth._revoked("fam_ada_2")
     assert closed(line) is Unauthenticated
     house.gateway.leave(connection)
-    assert house.gateway._registry.family("fam_ada_2") == []
+    assert house.gateway._registry.family("fam_ada_2") == ()
 
 
 async def test_who_has_gone_while_its_token_was_read_is_in_no_list(house: House) -> None:
@@ -281,7 +281,7 @@ async def test_who_has_gone_while_its_token_was_read_is_in_no_list(house: House)
     await asyncio.sleep(0)
     house.gateway.leave(connection)
     await renewing
-    assert house.gateway._registry.family("fam_ada_2") == []
+    assert house.gateway._registry.family("fam_ada_2") == ()
     assert house.gateway.connections == 0
 
 

@@ -70,8 +70,8 @@ class Fleet:
     async def bury(self, name: str) -> None:
         """Ends a node's lease, although it may still run."""
         database = next(iter(self.members.values())).database
-        async with database.write() as connection:
-            await connection.execute(update(nodes).where(nodes.c.id == name).values(alive_until=0))
+        over = update(nodes).where(nodes.c.id == name).values(alive_until=0)
+        await database.write(lambda rows: rows.execute(over))
 
     async def row(self, turn_id: str) -> TurnRow:
         """What the database tells of a turn."""

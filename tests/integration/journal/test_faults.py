@@ -12,7 +12,7 @@ from talksy.ai.llm import Answering
 from talksy.database import Database
 from talksy.database.lane import Checkpoint, Draft
 from talksy.events import Ending
-from tests.integration.database.opened import locked, until
+from tests.integration.database.opened import locked, until, writing
 from tests.integration.database.rows import NOW
 from tests.integration.journal.rig import KEEP, Rig, node, serving
 from tests.unit.conversation.script import Script
@@ -140,12 +140,10 @@ async def test_a_turn_started_by_an_ending_on_its_way_is_stopped_too(
         rig.models["m2"] = Script(asyncio.Event())
         await rig.say("m1", go_on := asyncio.Event())
         second = await rig.say("m2")
-        async with database.write():
+        async with writing(database) as written:
             go_on.set()
             # The ending waits for this write to be over, with the next turn in its hands.
-            waiters = database._lock
-            assert waiters is not None
-            await until(lambda: bool(waiters._waiters))
+            await until(lambda: written.waiting)
             closing = asyncio.create_task(rig.journal.drain(0))
             await asyncio.sleep(0)
         await closing

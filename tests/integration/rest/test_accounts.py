@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -147,10 +148,13 @@ async def test_a_hash_that_cannot_be_renewed_now_waits_for_the_next_login(rig: R
     await rig.register()
     account = await rig.auth._accounts.find("ada@example.com")
     assert account is not None
-    while rig.auth._passwords._places.acquire(blocking=False):
-        """Somebody is at work in each place of the pool."""
+    gate, pool = threading.Event(), rig.auth._passwords
+    working = [asyncio.create_task(pool._run(gate.wait)) for _ in range(pool._most)]
+    await asyncio.sleep(0)
     with capture_logs() as logs:
         await rig.auth._rehash(account, ADA["password"])
+    gate.set()
+    await asyncio.gather(*working)
     assert [line["code"] for line in logs] == ["OVERLOADED"]
     assert await hash_of(rig) == account.password_hash
 

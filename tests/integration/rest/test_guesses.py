@@ -97,8 +97,8 @@ async def test_a_known_address_is_known_after_a_restart(tmp_path: Path, serving:
         await guess(rig, 10)
         assert await login(rig, "203.0.113.7") == 200
     async with Database.open(f"sqlite:///{tmp_path}/talksy.db") as database:
-        async with database.read() as connection:
-            digests = (await connection.execute(select(known_logins.c.digest))).scalars().all()
+        kept = select(known_logins.c.digest)
+        digests = await database.read(lambda rows: rows.execute(kept).scalars().all())
         assert len(digests) == 2
         assert all(len(digest) == 64 for digest in digests)
 

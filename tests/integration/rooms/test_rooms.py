@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from talksy.auth import AccessTokens
 from talksy.database import Database
 from talksy.state.redis import RedisState
-from talksy.transports.socketio import Limits, Rooms, Server
+from talksy.transports.socketio import DirectRooms, Limits, open_server
 from talksy.transports.socketio.rooms import CHANNEL
 from tests.integration.gateway.rig import House, opened
 from tests.redis import Redis, running_redis
@@ -83,9 +83,9 @@ async def house_of(file: Path) -> AsyncIterator[House]:
 async def node_of(house: House, redis: Redis, name: str) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(RedisState.open(redis.url, node=name))
-        rooms = Rooms(state.outside)
-        server = Server(
-            house.gateway, origins=("*",), trusted_proxies=(), limits=LIMITS, rooms=rooms
+        rooms = DirectRooms(state.outside)
+        server = open_server(
+            "own", house.gateway, origins=("*",), trusted_proxies=(), limits=LIMITS, rooms=rooms
         )
         await stack.enter_async_context(rooms.open())
         app = web.Application()

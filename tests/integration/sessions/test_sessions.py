@@ -11,7 +11,7 @@ from talksy.database.rows import SessionRow
 from talksy.database.sessions import SessionRows
 from talksy.errors import Overloaded, SessionExpired, SessionLimit, SessionNotFound
 from talksy.sessions import Life, Session, Sessions
-from tests.integration.database.opened import locked
+from tests.integration.database.opened import locked, until, writing
 from tests.unit.auth.clock import Clock
 
 LIFE = Life(idle_ms=900_000, grace_ms=300_000, age_ms=86_400_000, per_user=2, per_node=3)
@@ -201,8 +201,7 @@ async def test_ending_twice_tells_the_same(house: House) -> None:
 
 async def test_a_session_without_a_row_cannot_be_ended(house: House) -> None:
     session = await house.joined()
-    async with house.database.write() as connection:
-        await connection.execute(text("DELETE FROM sessions"))
+    await house.database.write(lambda rows: rows.execute(text("DELETE FROM sessions")))
     with pytest.raises(SessionNotFound):
         await house.sessions.end(session)
 
@@ -219,6 +218,31 @@ async def test_a_user_has_so_many_sessions_and_a_node_has(house: House) -> None:
     house.sessions.part(bobs)
     await house.sessions.sweep()
     await house.sessions.create("dan")
+
+
+async def test_a_crowd_that_comes_at_once_is_let_in_together(house: House) -> None:
+    """Each gets what it would have got alone, in one transaction instead of one each."""
+    known = await house.joined("ada")
+    asked = [house.sessions.create(user) for user in ("ada", "bob", "ada")]
+    asked += [house.sessions.restore(user, known.id) for user in ("ada", "bob")]
+    asked += [house.sessions.restore("ada", "ses_unknown"), house.sessions.create("cid")]
+    came_to = await asyncio.gather(*asked, return_exceptions=True)
+    told = [type(one) for one in came_to]
+    assert told[:3] == [Session, Session, SessionLimit]
+    assert told[3:] == [Session, SessionNotFound, SessionNotFound, SessionLimit]
+    assert known.sockets == 2
+
+
+async def test_who_gives_up_while_being_let_in_is_not_in_it(house: House) -> None:
+    async with writing(house.database) as file:
+        coming = asyncio.create_task(house.sessions.create("ada"))
+        await until(lambda: file.waiting)
+        next_one = asyncio.create_task(house.sessions.create("bob"))
+    coming.cancel()
+    await next_one
+    assert [session.sockets for session in house.sessions._live.values()] == [0, 1]
+    await house.sessions.sweep()
+    assert await house.rows.held() == 1
 
 
 async def test_an_empty_session_that_nobody_is_in_makes_room_for_a_new_one(house: House) -> None:
@@ -286,8 +310,8 @@ async def test_a_session_that_came_alive_again_before_its_row_knew_is_not_ended(
 ) -> None:
     session = await house.joined()
     # Its row still says that it is about to end.
-    async with house.database.write() as connection:
-        await connection.execute(text(f"UPDATE sessions SET expires_at = {house.clock.now}"))
+    ending = text(f"UPDATE sessions SET expires_at = {house.clock.now}")
+    await house.database.write(lambda rows: rows.execute(ending))
     session.changed = False
     assert await house.sessions.sweep() == []
     assert await house.sessions.lives(session)
@@ -299,9 +323,10 @@ async def test_who_comes_in_waits_only_so_long_for_those_before(
 ) -> None:
     """With a database that is away each of them would wait for its answer."""
     monkeypatch.setattr("talksy.sessions.sessions.LINE_SECONDS", 0.01)
-    async with database.write():
-        first = asyncio.create_task(house.sessions.create("ada"))
-        await asyncio.sleep(0)
+    sessions = house.node()
+    async with writing(database) as file:
+        first = asyncio.create_task(sessions.create("ada"))
+        await until(lambda: file.waiting)
         with pytest.raises(Overloaded):
-            await house.sessions.create("bob")
+            await sessions.create("bob")
     assert (await first).user_id == "ada"

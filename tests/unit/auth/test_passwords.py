@@ -1,6 +1,8 @@
 """Passwords in their bounded pool."""
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -83,6 +85,44 @@ async def test_beyond_the_queue_it_says_overloaded_and_takes_work_again_after(
     gate.set()
     await asyncio.gather(running, waiting)
     assert await passwords.hash("Secret123")
+
+
+async def test_who_would_wait_longer_than_a_person_does_is_told_so_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a busy machine a hash takes long, and fewer may wait for it."""
+    monkeypatch.setattr("talksy.auth.passwords.PATIENCE_SECONDS", 0.02)
+    gate = threading.Event()
+    async with Passwords(rounds=4, threads=1, waiting=9) as passwords:
+        await passwords._run(lambda: gate.wait(0.1))
+        running = asyncio.create_task(passwords._run(gate.wait))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await passwords.hash("Secret123")
+        gate.set()
+        await running
+
+
+async def test_whose_turn_does_not_come_is_told_so(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("talksy.auth.passwords.PATIENCE_SECONDS", 0.02)
+    gate = threading.Event()
+    running = asyncio.create_task(passwords._run(gate.wait))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await passwords.hash("Secret123")
+    gate.set()
+    await running
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a priority is a process's elsewhere")
+async def test_who_hashes_lets_others_go_first(passwords: Passwords) -> None:
+    def nice() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert await passwords._run(nice) == 19
+    assert nice() < 19, "the loop goes on as it was"
 
 
 async def test_who_gives_up_waiting_frees_the_place(passwords: Passwords) -> None:
