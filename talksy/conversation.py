@@ -15,7 +15,6 @@ from talksy.ai.llm import (
     Answering,
     Delta,
     LanguageModel,
-    Part,
     StreamReset,
     ToolCall,
     Used,
@@ -99,7 +98,11 @@ class Turn:
                     return self._ending(*self._stopped)
                 async with aclosing(self._model.stream(self._prompts)) as parts:
                     async for part in parts:
-                        self._take(part, give)
+                        if isinstance(part, Delta):
+                            self._said.append(part.text)
+                            give(part)
+                        else:
+                            self._take(part, give)
         except TalksyError as error:
             if self._stopped is None:
                 return self._ending("failed", error.payload())
@@ -112,11 +115,13 @@ class Turn:
             self._scope = None
         return self._ending(*(self._stopped or ("completed", None)))
 
-    def _take(self, part: Part, give: Callable[[Delta | StreamReset], None]) -> None:
+    def _take(
+        self,
+        part: StreamReset | Answering | Used | ToolCall | Working,
+        give: Callable[[Delta | StreamReset], None],
+    ) -> None:
+        """What is no text."""
         match part:
-            case Delta():
-                self._said.append(part.text)
-                give(part)
             case StreamReset():
                 self._said.clear()
                 give(part)

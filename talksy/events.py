@@ -1,7 +1,8 @@
 """What happens in a turn, and around it. Words: they import nothing of ours but other words.
 
 A streamed turn is ``Started (Chunk* StreamReset)* Chunk* Ending``, a plain one is ``Ending`` alone.
-Events are numbered by the journal that keeps them: an event does not know its own number.
+Events are numbered by the journal that keeps them: an event does not know its own number. Nobody
+changes one; those that there are very many of are not frozen, since they are made in half the time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ Reason = Literal["completed", "cancelled", "interrupted", "failed"]
 ResetReason = Literal["provider_unavailable", "provider_timeout"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delta:
     """The next piece of an answer's text as its model gives it, never empty."""
 
@@ -31,7 +32,7 @@ class Started:
     """The user's message that is answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chunk:
     """A piece of the answer: one delta, or several that came close together."""
 

@@ -36,10 +36,17 @@ class Prompt:
     content: str
 
 
+def size(text: str) -> int:
+    """The bytes of ``text`` in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def clean(text: str) -> str:
     """``text`` as it can be stored and sent: NULs and halves of characters become U+FFFD."""
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -165,11 +165,12 @@ class Journal:
         """Runs a turn that the lane has started, unless it was begun before."""
         if row.id in self._mirrors:
             return
-        given = self._flusher.mark if self._flusher else _nothing
+        given = self._flusher.mark if self._flusher else None
         run = Run(row, opened(row), self._bounds, self._metrics, given=given, sure=self._hold.sure)
         self._mirrors[row.id] = run.mirror
         self._runs[row.id] = run
-        given(run)
+        if given is not None:
+            given(run)
         self._spawn(self._run(run), name=f"turn {row.id}")
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
@@ -545,7 +546,3 @@ class Journal:
             if ended_at <= oldest:
                 del self._mirrors[turn_id], self._ended_at[turn_id]
         self._bytes = sum(mirror.bytes for mirror in self._mirrors.values()) + self._follower.size
-
-
-def _nothing(_run: Run) -> None:
-    """There is no log."""

@@ -3,30 +3,32 @@
 import asyncio
 from collections.abc import Callable
 
+from talksy.messages import size
+
 
 class Merge:
-    """Gives text on at once after a pause, else each ``ms`` milliseconds or ``size`` bytes.
+    """Gives text on at once after a pause, else each ``ms`` milliseconds or ``length`` bytes.
 
     The timer is a real one: when the model stalls, what it said already is given on. With ``ms``
-    or ``size`` 0 each delta is given on alone.
+    or ``length`` 0 each delta is given on alone.
     """
 
-    def __init__(self, give: Callable[[str], None], ms: int, size: int) -> None:
+    def __init__(self, give: Callable[[str], None], ms: int, length: int) -> None:
         self._give = give
         self._seconds = ms / 1000
-        self._size = size if ms else 0
+        self._most = length if ms else 0
         self._held: list[str] = []
         self._length = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def push(self, text: str) -> None:
         """Takes the next delta."""
-        if not self._size:
+        if not self._most:
             self._give(text)
             return
         self._held.append(text)
-        self._length += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-        if self._timer is None or self._length >= self._size:
+        self._length += size(text)
+        if self._timer is None or self._length >= self._most:
             self._pass()
 
     def close(self) -> None:

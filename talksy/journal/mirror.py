@@ -31,6 +31,7 @@ class Mirror:
         "text_bytes",
         "total",
         "turn_id",
+        "written",
     )
 
     def __init__(self, turn: TurnRow) -> None:
@@ -44,6 +45,9 @@ class Mirror:
         self.total = 0
         """How many events count, once it has ended; more than there are where some never came."""
         self.readers: dict[Reader, None] = {}
+        self.written: tuple[int, Event | Ending, bytes] | None = None
+        """The last event that was encoded for a reader, with its number: the others are sent the
+        same bytes."""
 
     @classmethod
     def past(cls, turn: TurnRow) -> Self:
@@ -63,11 +67,10 @@ class Mirror:
         """About what it takes in memory."""
         return self.text_bytes + EVENT_BYTES * (len(self.events) + 1)
 
-    def append(self, event: Event) -> None:
-        """Adds the next event and calls the readers."""
+    def append(self, event: Event, length: int = 0) -> None:
+        """Adds the next event, with so many bytes of text, and calls the readers."""
         self.events.append(event)
-        if isinstance(event, Chunk):
-            self.text_bytes += len(event.content.encode("utf-8", "surrogatepass"))
+        self.text_bytes += length
         self._call()
 
     def extend(self, events: Sequence[Event]) -> None:
@@ -89,7 +92,7 @@ class Mirror:
         self._call()
 
     def _call(self) -> None:
-        for reader in list(self.readers):
+        for reader in (*self.readers,):
             try:
                 reader.wake()
             except Exception:

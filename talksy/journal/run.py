@@ -13,7 +13,7 @@ from talksy.errors import PayloadTooLarge, ProviderTimeout
 from talksy.events import Chunk, Delta, Ending, Event, Reason, StreamReset
 from talksy.journal.merge import Merge
 from talksy.journal.mirror import Mirror
-from talksy.messages import clean
+from talksy.messages import clean, size
 from talksy.metrics import Metrics
 
 
@@ -40,7 +40,7 @@ class Run:
         bounds: Bounds,
         metrics: Metrics | None = None,
         *,
-        given: Callable[["Run"], None] = lambda _run: None,
+        given: Callable[["Run"], None] | None = None,
         sure: Callable[[], bool] = lambda: True,
     ) -> None:
         """``given`` is called when the mirror has more; as long as ``sure`` says no, another node
@@ -48,6 +48,7 @@ class Run:
         """
         self.row = row
         self.mirror = mirror
+        self._streamed = row.streamed
         self.began_at = monotonic()
         self.ending = False
         """Its ending is being committed: the row may have it already."""
@@ -104,7 +105,10 @@ class Run:
     @property
     def text(self) -> str:
         """What was given so far."""
-        return "".join(self._given)
+        if len(self._given) > 1:
+            # Joined once, so that who looks each second does not join all of it each time.
+            self._given = ["".join(self._given)]
+        return self._given[0] if self._given else ""
 
     def stop(self, reason: Reason, error: Mapping[str, Any] | None = None) -> None:
         """Ends the turn with ``reason`` as soon as may be; the first call counts."""
@@ -122,8 +126,10 @@ class Run:
         deadline = asyncio.get_running_loop().call_later(
             self._bounds.seconds, self.stop, "failed", late.payload()
         )
-        merge = Merge(self._give, self._bounds.coalesce_ms, self._bounds.coalesce_bytes)
-        push = merge.push if self.row.streamed else self._give
+        bounds = self._bounds
+        merge = Merge(self._give, bounds.coalesce_ms, bounds.coalesce_bytes)
+        merged = self.row.streamed and bounds.coalesce_ms and bounds.coalesce_bytes
+        push = merge.push if merged else self._give
 
         def take(part: Delta | StreamReset) -> None:
             if isinstance(part, Delta):
@@ -145,15 +151,16 @@ class Run:
 
     def _give(self, text: str) -> None:
         text = clean(text)
-        length = len(text.encode())
+        length = size(text)
         if self._full(length):
             return
         self._given.append(text)
         self._bytes += length
         self.progress += length
-        if self.row.streamed:
-            self._show(Chunk(text, self.chunks))
+        if self._streamed:
+            chunk = Chunk(text, self.chunks)
             self.chunks += 1
+            self._show(chunk, length)
             self._pulse.beat()
 
     def _void(self, reset: StreamReset) -> None:
@@ -162,21 +169,23 @@ class Run:
         self.progress += 1
         self._metrics.reset()
         if self.row.streamed:
-            self._show(reset)
+            self._show(reset, 0)
 
-    def _show(self, event: Event) -> None:
+    def _show(self, event: Event, length: int) -> None:
         if self._held or not self._sure():
             self._held.append(event)
         elif not self.lost and self.mirror.end is None:
-            self.mirror.append(event)
-            self._told(self)
+            self.mirror.append(event, length)
+            if self._told is not None:
+                self._told(self)
 
     def release(self) -> None:
         """Shows what was held back: the turn is still ours."""
         held, self._held = self._held, []
         if held and not self.lost and self.mirror.end is None:
             self.mirror.extend(held)
-            self._told(self)
+            if self._told is not None:
+                self._told(self)
 
     def drop(self) -> None:
         """Does not show what was held back."""
@@ -198,7 +207,7 @@ class Run:
         bounds = self._bounds
         if self._bytes + more > bounds.text_bytes:
             fault = f"the answer is longer than {bounds.text_bytes} bytes"
-        elif self.events >= bounds.events:
+        elif len(self.mirror.events) + len(self._held) >= bounds.events:
             fault = f"the answer has more than {bounds.events} events"
         else:
             return False

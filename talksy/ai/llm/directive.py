@@ -8,7 +8,9 @@ Every part is optional, in any order; the JSON object, if any, follows ``tool=NA
 |---|---|
 | ``tokens=N`` | writes N tokens, at most 100,000; token *i*, counted from 0, is its number and a blank |
 | ``chars=N`` | fills each token up with blanks at its end to N characters, at most 1,000 |
+| ``at_ms=N`` | waits for that moment, in ms since the epoch, but at most a minute |
 | ``delay_ms=N`` | waits between tokens, at most 60,000 ms; the model's own pace if left out |
+| ``burst=N`` | gives N tokens at a time, at most 1,000; the wait is between those |
 | ``fail_after=N`` | fails with ``PROVIDER_UNAVAILABLE`` after N tokens |
 | ``hang_after=N`` | goes silent after N tokens, until it is closed |
 | ``tool=NAME {…}`` | asks for the tool after the tokens, with ``{}`` if no object follows |
@@ -33,7 +35,9 @@ FORM = (
 MOST = {
     "tokens": 100_000,
     "chars": 1_000,
+    "at_ms": 10**14,
     "delay_ms": 60_000,
+    "burst": 1_000,
     "fail_after": 100_000,
     "hang_after": 100_000,
 }
@@ -49,7 +53,9 @@ class Directive:
 
     tokens: int
     chars: int = 0
+    at_ms: int = 0
     delay_ms: int | None = None
+    burst: int = 0
     fail_after: int | None = None
     hang_after: int | None = None
     tool: str | None = None

@@ -37,6 +37,9 @@ from talksy.messages import Prompt, clean
 
 log = structlog.get_logger(__name__)
 
+_LAST = (ToolCall, Used)
+"""What ends a call."""
+
 ATTEMPTS = 2
 RETRY_PAUSE = 0.5
 """Seconds; the pause is any time up to it, so that those who failed together do not come again
@@ -116,26 +119,22 @@ class Choice:
             entry.left()
             raise
         started, begun = loop.time(), False
-        patience = Patience(first_token)
         outcome: Outcome = "cancelled"
         failure: ProviderFault | None = None
         try:
             async with aclosing(self.model.stream(messages, tools)) as parts:
-                while True:
-                    with patience:
-                        part = await anext(parts, None)
-                    if part is None:
-                        break
-                    patience.limit(gap)
-                    if isinstance(part, Working):
-                        continue
-                    if not begun:
-                        begun = True
-                        entry.begun()
-                        self._watcher.first_token(*self.names, loop.time() - started)
-                    if isinstance(part, ToolCall | Used):
-                        outcome = "ok"  # whoever leaves now has had it all
-                    yield part
+                with Patience(first_token) as patience:
+                    async for part in parts:
+                        patience.rest(gap)
+                        if not isinstance(part, Working):
+                            if not begun:
+                                begun = True
+                                entry.begun()
+                                self._watcher.first_token(*self.names, loop.time() - started)
+                            if isinstance(part, _LAST):
+                                outcome = "ok"  # whoever leaves now has had it all
+                            yield part
+                        patience.begin()
             outcome = "ok"
         except (Exception, asyncio.CancelledError) as error:
             if _stopping():
@@ -146,7 +145,6 @@ class Choice:
             outcome = failure.cause
             raise failure from None
         finally:
-            patience.close()
             self._settle(entry, outcome, failure)
             self._watcher.called(*self.names, outcome, loop.time() - started)
 

@@ -6,6 +6,7 @@ It answers with the replies of ``replies`` word by word, and follows the directi
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from talksy.ai.llm.base import Delta, Part, ToolCall, ToolSpec, Used
@@ -18,12 +19,15 @@ from talksy.messages import Prompt, Usage
 _BREATH = 64
 """At full speed nothing in a stream waits, so 100,000 tokens would hold the event loop for as long
 as they take to read; after this many others get their turn."""
+_LONGEST_WAIT = 60.0
+"""Seconds until an answer begins that is to begin at a certain moment."""
 
 
 class MockModel:
     """A ``LanguageModel`` without a vendor.
 
-    ``delay_ms`` is the wait between two deltas, 0 for full speed. With ``directives`` a newest
+    ``delay_ms`` is the wait between two deltas, 0 for full speed; each is due so long after the one
+    before was due, so that a loop that is late is not forgiven. With ``directives`` a newest
     message of the user's that begins with ``/mock`` is followed as ``directive`` describes; once
     anything follows that message, such as a tool's result, it is not followed again. A directive
     that cannot be read is answered with what is wrong with it.
@@ -47,11 +51,18 @@ class MockModel:
         """As ``LanguageModel.stream``: ``ProviderUnavailable`` only where a directive says so."""
         directive, texts = self._plan(messages)
         delay_ms = self._delay_ms if directive.delay_ms is None else directive.delay_ms
-        written = 0
+        burst = directive.burst or (1 if delay_ms else _BREATH)
+        clock = asyncio.get_running_loop().time
+        if directive.at_ms:
+            await asyncio.sleep(min(directive.at_ms / 1000 - time.time(), _LONGEST_WAIT))
+        due, written = clock(), 0
+        halts = {directive.fail_after, directive.hang_after}
         for text in texts:
-            await _halt(directive, written)
-            if written and (delay_ms or written % _BREATH == 0):
-                await asyncio.sleep(delay_ms / 1000)
+            if written in halts:
+                await _halt(directive, written)
+            if written and written % burst == 0:
+                due += delay_ms / 1000
+                await asyncio.sleep(due - clock())
             yield Delta(text)
             written += 1
         await _halt(directive, written)

@@ -21,7 +21,7 @@ def read(mirror: Mirror, after: int = -1) -> list[tuple[int, object]]:
 def spoken(*texts: str) -> Mirror:
     mirror = opened(turn())
     for index, text in enumerate(texts):
-        mirror.append(Chunk(text, index))
+        mirror.append(Chunk(text, index), len(text.encode()))
     return mirror
 
 

@@ -1,6 +1,7 @@
 """The mock model: deterministic, paced, and as wayward as it is told to be."""
 
 import asyncio
+import time
 from contextlib import aclosing
 
 import pytest
@@ -115,7 +116,44 @@ async def test_a_small_pause_ends() -> None:
     assert len(await parts(MockModel(delay_ms=1), user("Hello"))) == 8
 
 
-async def test_others_get_their_turn_at_full_speed() -> None:
+async def test_tokens_that_come_together_come_without_a_pause() -> None:
+    text = "/mock tokens=4 burst=3 delay_ms=60000"
+    async with aclosing(MockModel(directives=True).stream([user(text)])) as told:
+        for _ in range(3):
+            await anext(told)
+        following = asyncio.ensure_future(anext(told))
+        await asyncio.sleep(0)
+        assert not following.done()
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following
+
+
+async def test_an_answer_that_is_late_makes_up_for_it() -> None:
+    text = "/mock tokens=4 delay_ms=10"
+    async with aclosing(MockModel(directives=True).stream([user(text)])) as told:
+        await anext(told)
+        await asyncio.sleep(0.04)
+        for _ in range(3):
+            following = asyncio.ensure_future(anext(told))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert following.done()
+
+
+async def test_an_answer_waits_for_its_moment() -> None:
+    moment = round(time.time() * 1000) + 40
+    await parts(MockModel(directives=True), user(f"/mock tokens=1 at_ms={moment}"))
+    assert time.time() * 1000 >= moment
+
+
+async def test_a_moment_that_is_far_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("talksy.ai.llm.mock._LONGEST_WAIT", 0.01)
+    assert len(await parts(MockModel(directives=True), user("/mock tokens=1 at_ms=99999999999999")))
+
+
+@pytest.mark.parametrize(("text", "turns"), [("tokens=1000", 15), ("tokens=100 burst=1", 99)])
+async def test_others_get_their_turn_at_full_speed(text: str, turns: int) -> None:
     steps = 0
 
     async def count() -> None:
@@ -125,6 +163,6 @@ async def test_others_get_their_turn_at_full_speed() -> None:
             await asyncio.sleep(0)
 
     counting = asyncio.ensure_future(count())
-    await parts(MockModel(directives=True), user("/mock tokens=1000"))
+    await parts(MockModel(directives=True), user(f"/mock {text}"))
     counting.cancel()
-    assert steps >= 1000 // 64
+    assert steps >= turns

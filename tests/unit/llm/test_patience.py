@@ -1,4 +1,4 @@
-"""A time limit for each await, with one timer for all."""
+"""A time limit for each wait of a loop, with one timer for all."""
 
 import asyncio
 
@@ -8,43 +8,42 @@ from talksy.ai.llm.patience import Patience
 
 
 async def test_what_takes_too_long_times_out_and_the_task_goes_on() -> None:
-    patience = Patience(0.01)
     for _ in range(2):
-        with pytest.raises(TimeoutError), patience:
+        with pytest.raises(TimeoutError), Patience(0.01):
             await asyncio.Event().wait()
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
     await asyncio.sleep(0)
-    patience.close()
 
 
-async def test_each_await_has_all_the_time_again() -> None:
-    patience = Patience(0.05)
-    for _ in range(8):
-        with patience:
+async def test_each_wait_has_all_the_time_again() -> None:
+    with Patience(0.05) as patience:
+        for _ in range(8):
             await asyncio.sleep(0.01)
-    patience.close()
+            patience.rest(0.05)
+            patience.begin()
 
 
 async def test_time_that_nobody_waits_does_not_count() -> None:
-    patience = Patience(0.01)
-    with patience:
+    with Patience(0.01) as patience:
         await asyncio.sleep(0)
-    await asyncio.sleep(0.03)
-    with patience:
+        patience.rest(0.01)
+        await asyncio.sleep(0.03)
+        patience.begin()
         await asyncio.sleep(0)
-    patience.close()
 
 
-async def test_a_shorter_limit_counts_from_then_on() -> None:
-    patience = Patience(3_600)
-    with patience:
-        await asyncio.sleep(0)
-    patience.limit(0.01)
-    with pytest.raises(TimeoutError), patience:
-        await asyncio.Event().wait()
-    patience.close()
+async def test_a_shorter_limit_counts_from_the_next_wait_on() -> None:
+    async def wait() -> None:
+        with Patience(3_600) as patience:
+            await asyncio.sleep(0)
+            patience.rest(0.01)
+            patience.begin()
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await wait()
 
 
 @pytest.mark.parametrize("rings", [False, True], ids=["alone", "as-the-timer-rings"])
@@ -63,4 +62,3 @@ async def test_who_is_cancelled_by_others_is_cancelled(rings: bool) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    patience.close()
