@@ -38,7 +38,14 @@ from talksy.tracing import open_tracing
 from talksy.transports.contracts import setup_contracts
 from talksy.transports.handover import Handover
 from talksy.transports.rest import setup_rest
-from talksy.transports.socketio import Limits, Rooms, Server
+from talksy.transports.socketio import (
+    DirectRooms,
+    LibraryRooms,
+    LibraryServer,
+    Limits,
+    Server,
+    open_server,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +63,7 @@ class Node:
 
     app: web.Application
     gateway: Gateway
-    sockets: Server
+    sockets: Server | LibraryServer
 
     async def drain(self, seconds: float) -> None:
         """Lets running turns end, then hangs up: what comes before the web server stops."""
@@ -84,7 +91,12 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
         state = await enter(opened_state(settings, node, lambda: journal.stats().nodes))
         limiter = Limiter(state.windows if state else MemoryWindows())
         lane = Lane(database, owner=node)
-        sessions = Sessions(SessionRows(database, node=lane.owner), life(settings), now)
+        sessions = Sessions(
+            SessionRows(database, node=lane.owner),
+            life(settings),
+            now,
+            others=settings.shares_database,
+        )
         leases = (
             Leases(database, owner=node, host=gethostname(), ms=settings.node_lease_ms)
             if settings.shares_database
@@ -135,8 +147,10 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             metrics=metrics,
             handover=handover,
         )
-        rooms = Rooms(state.outside) if state else None
-        sockets = Server(
+        kind = DirectRooms if settings.socketio_transport == "own" else LibraryRooms
+        rooms = kind(state.outside) if state else None
+        sockets = open_server(
+            settings.socketio_transport,
             gateway,
             origins=settings.cors_origin,
             trusted_proxies=settings.trusted_proxies,

@@ -4,11 +4,47 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import structlog
 
+from talksy.ids import new_id
+
 HIDDEN = "[hidden]"
+
+
+class Served:
+    """What the lines of an event's service have in common. The number is made when it is asked."""
+
+    __slots__ = ("_number", "session_id")
+
+    def __init__(self, session_id: str | None) -> None:
+        self.session_id = session_id
+        self._number: str | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The number under which the client is told of a failure."""
+        if self._number is None:
+            self._number = new_id("req")
+        return self._number
+
+
+serving: ContextVar[Served | None] = ContextVar("serving", default=None)
+"""The event that is being served: binding words for each line costs more than serving most."""
+
+
+def tell_served(
+    _logger: object, _method: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Adds what is being served to a line."""
+    if (served := serving.get()) is not None:
+        line.setdefault("request_id", served.request_id)
+        line.setdefault("session_id", served.session_id)
+    return line
+
 
 _SECRET = frozenset(
     {"apikey", "audio", "authorization", "bearer", "content", "cookie", "jwt", "key", "password"}
@@ -32,13 +68,18 @@ def hide(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Mutab
 def _hidden(name: str, value: Any) -> Any:
     if value is None or isinstance(value, int | float):
         return value
-    if not _SECRET.isdisjoint(part.lower() for part in _PARTS.findall(name)):
+    if _names_secret(name):
         return HIDDEN
     if isinstance(value, Mapping):
         return {key: _hidden(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_hidden("", inner) for inner in value]
     return value
+
+
+@lru_cache(maxsize=1_000)
+def _names_secret(name: str) -> bool:
+    return not _SECRET.isdisjoint(part.lower() for part in _PARTS.findall(name))
 
 
 def setup_logs(
@@ -53,6 +94,7 @@ def setup_logs(
     limit = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        tell_served,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

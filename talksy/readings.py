@@ -9,7 +9,7 @@ from talksy.journal import Journal
 from talksy.metrics import Metrics, Values
 from talksy.ratelimit import Limiter
 from talksy.state.redis import RedisState
-from talksy.transports.socketio import Server
+from talksy.transports.socketio import LibraryServer, Server
 
 
 def add_readings(
@@ -19,7 +19,7 @@ def add_readings(
     limiter: Limiter,
     journal: Journal,
     gateway: Gateway,
-    sockets: Server,
+    sockets: Server | LibraryServer,
     state: RedisState | None = None,
 ) -> None:
     """Shows what these know of themselves. Without ``state`` there is nothing to say of Redis."""

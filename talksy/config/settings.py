@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from dotenv.parser import parse_stream
 from pydantic import (
@@ -156,6 +156,7 @@ class Settings(BaseModel):
     ping_timeout_ms: f.Milliseconds = 5_000
     connect_timeout_ms: f.Milliseconds = 10_000
     slow_consumer_ms: f.Milliseconds = 30_000
+    socketio_transport: Literal["own", "library"] = "own"
 
     @classmethod
     def load(

@@ -14,7 +14,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from talksy.metrics.providers import ProviderMetrics
-from talksy.metrics.results import counted
+from talksy.metrics.results import Counted, Results
 from talksy.metrics.tally import Reading, Tally, Values
 from talksy.metrics.turns import TurnMetrics
 
@@ -47,12 +47,13 @@ class Metrics:
         self._info = Gauge(
             "talksy_info", "1, with what runs here.", ("version", "database"), registry=registry
         )
-        self._attempts = Counter(
+        attempts = Counter(
             "talksy_auth_attempts",
             "Registrations, logins, refreshes, connects and the like, by how they went.",
             ("action", "result"),
             registry=registry,
         )
+        self._attempts = Results(attempts)
         self._requests = Counter(
             "talksy_http_requests",
             "REST requests; what is below /socket.io is not among them.",
@@ -82,6 +83,12 @@ class Metrics:
         self._slow = Counter(
             "talksy_slow_consumers",
             "Sockets that were closed since they did not read.",
+            ("why",),
+            registry=registry,
+        )
+        self._violations = Counter(
+            "talksy_protocol_violations",
+            "Sockets that were closed for what they sent, or did not.",
             ("why",),
             registry=registry,
         )
@@ -129,7 +136,7 @@ class Metrics:
 
     def attempt(self, action: str) -> AbstractContextManager[None]:
         """Counts how the block ends: ``ok``, with a code of ``talksy.errors`` or in ``error``."""
-        return counted(self._attempts, action)
+        return Counted(self._attempts, action)
 
     def request(self, route: str | None, method: str, status: int, seconds: float) -> None:
         """A REST request was answered. ``route`` is the pattern that fitted, None for none."""
@@ -146,6 +153,10 @@ class Metrics:
     def slow_consumer(self, why: str) -> None:
         """A socket is closed since it does not read."""
         self._slow.labels(why).inc()
+
+    def violation(self, why: str) -> None:
+        """A socket is closed since it broke the protocol; ``why`` is a word of the code."""
+        self._violations.labels(why).inc()
 
     # ---- what is watched while the node is open
 

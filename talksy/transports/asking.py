@@ -15,5 +15,10 @@ def address(request: web.Request, trusted: Sequence[Network]) -> str:
 
 def bearer(request: web.Request) -> str | None:
     """The token of ``Authorization: Bearer``, None where there is none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return bearer_of(request.headers.get("Authorization", ""))
+
+
+def bearer_of(authorization: str) -> str | None:
+    """The token of that header, None where there is none."""
+    scheme, _, token = authorization.partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None

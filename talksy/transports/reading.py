@@ -7,12 +7,48 @@ number that can be kept, and text is text that can be written again.
 import json
 from typing import Any, NoReturn
 
+import orjson
+
 from talksy.errors import ValidationError
 
 MAX_DEPTH = 100
 """Lists and objects within each other; Python's own bound differs from version to version."""
 SHOWN = 64
 """As many characters of a name are shown."""
+
+
+SIMPLE_DEPTH = 8
+LARGEST = 2**53
+
+
+def simple(text: str) -> Any:
+    """The value of a JSON text of which nothing can be said against; None where one must look.
+
+    As ``parse`` and ``check`` would have it, in a fifth of the time: names, texts, whole numbers
+    and little nesting. It has as many colons as names, so none of these is given twice.
+    """
+    try:
+        value = orjson.loads(text)
+    except ValueError:
+        return None
+    return value if _names(value, 1) == text.count(":") else None
+
+
+def _names(value: Any, depth: int) -> int:
+    """How many names there are in a simple value; less than none where it is not simple."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return 0
+    if kind is int:
+        return 0 if -LARGEST <= value <= LARGEST else NOT_SIMPLE
+    if depth > SIMPLE_DEPTH or kind is float:
+        return NOT_SIMPLE
+    if kind is dict:
+        return len(value) + sum(_names(item, depth + 1) for item in value.values())
+    return sum(_names(item, depth + 1) for item in value)
+
+
+NOT_SIMPLE = -(10**9)
 
 
 def parse(text: str) -> Any:

@@ -250,7 +250,7 @@ async def test_ten_reconnects_in_one_long_stream_lose_nothing(
     server_url: str, account: Account
 ) -> None:
     async with browsing(server_url, account.token) as browser:
-        say = {"text": "/mock tokens=2000 delay_ms=1"}
+        say = {"text": "/mock tokens=2000 delay_ms=2"}
         turn_id = (await browser.call("user_message_stream", say))["turnId"]
         for number in range(1, 11):
             await browser.until_named("stream_chunk", turnId=turn_id, index=number * 100)

@@ -85,7 +85,7 @@ async def test_a_socket_that_no_worker_has_is_refused(server: Server) -> None:
             query = {"EIO": "4", "transport": "polling", "sid": f"{worker}.none"}
             async with http.get("/socket.io/", params=query) as answer:
                 assert answer.status == 400
-                assert "Invalid session" in await answer.text()
+                assert "Session ID unknown" in await answer.text()
 
 
 async def test_one_look_shows_the_metrics_of_all_workers(server: Server) -> None:

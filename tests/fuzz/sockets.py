@@ -12,14 +12,13 @@ from typing import Any
 
 import aiohttp
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
 from tests import contract
 from tests.e2e.accounts import Account
 from tests.e2e.client import Client
 from tests.e2e.raw import Wire, open_wire
 from tests.fuzz.tally import Tally
-from tests.fuzz.words import ASKS, Packet, bodies, may_close, packets
+from tests.fuzz.words import ASKS, Packet, batches, bodies, may_close
 
 BATCH = 25
 """Packets that are sent before the answers are looked at."""
@@ -136,7 +135,7 @@ async def fuzz_sockets(url: str, count: int, number: int) -> Tally:
 
         @seed(number)
         @settings(max_examples=max(1, count // BATCH), **SETTINGS)
-        @given(st.lists(packets, min_size=BATCH, max_size=BATCH))
+        @given(batches(BATCH))
         def send(sent: list[Packet]) -> None:
             asyncio.run_coroutine_threadsafe(fuzzer.batch(sent), loop).result()
 

@@ -89,9 +89,15 @@ frames = st.binary(max_size=60).map(Packet)
 packets = events() | events() | mutants() | noise | frames
 
 
+def batches(size: int) -> st.SearchStrategy[list[Packet]]:
+    """So many packets: of all kinds, or events alone, since much else ends the connection."""
+    kinds = st.lists(packets, min_size=size, max_size=size)
+    return kinds | st.lists(events(), min_size=size, max_size=size)
+
+
 def may_close(packet: Packet) -> bool:
-    """Whether the contract lets this end the connection: goodbye, in either protocol."""
-    return isinstance(packet.frame, str) and packet.frame.startswith(("1", "41"))
+    """Whether this may end the connection: an event never does, however wrong it is."""
+    return not (isinstance(packet.frame, str) and packet.frame.startswith("42"))
 
 
 def body(value: Any) -> bytes:

@@ -1,6 +1,15 @@
 """The Socket.IO transport: parse, call the door, encode."""
 
-from talksy.transports.socketio.rooms import Rooms
-from talksy.transports.socketio.server import Limits, Server
+from talksy.transports.socketio.door import Limits
+from talksy.transports.socketio.rooms import DirectRooms, LibraryRooms
+from talksy.transports.socketio.server import LibraryServer, Server, Transport, open_server
 
-__all__ = ["Limits", "Rooms", "Server"]
+__all__ = [
+    "DirectRooms",
+    "LibraryRooms",
+    "LibraryServer",
+    "Limits",
+    "Server",
+    "Transport",
+    "open_server",
+]

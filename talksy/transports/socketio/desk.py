@@ -1,6 +1,6 @@
 """One client at the door: its events in, the acks and events out."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from talksy.errors import (
 from talksy.events import Fault
 from talksy.gateway import Connection, Gateway, Hello, Say
 from talksy.ids import new_id
+from talksy.logs import Served, serving
 from talksy.transports import wire
 from talksy.transports.faults import validation_error
 from talksy.transports.shapes import (
@@ -83,7 +84,8 @@ def _ours(error: Exception) -> InternalError:
 
 def _request_id() -> str:
     """The number of the event that is being served, the same as in its log lines."""
-    return str(structlog.contextvars.get_contextvars().get("request_id") or new_id("req"))
+    served = serving.get()
+    return new_id("req") if served is None else served.request_id
 
 
 class Desk:
@@ -107,7 +109,7 @@ class Desk:
         except Exception as error:  # noqa: BLE001 - told and logged
             self._outbox.close(_ours(error))
 
-    def hand(self, frames: Sequence[str | bytes]) -> None:
+    def hand(self, frames: Iterable[bytes]) -> None:
         """Gives the client what another process sent it."""
         self._outbox.pass_on(frames)
 
@@ -119,10 +121,11 @@ class Desk:
     async def receive(self, name: str, arguments: Sequence[Any], number: int | None) -> None:
         """Serves an event and acknowledges it under ``number``, where the client asked for it."""
         session = self._connection.session
-        with structlog.contextvars.bound_contextvars(
-            request_id=new_id("req"), session_id=session.id if session else None
-        ):
+        former = serving.set(Served(session.id if session else None))
+        try:
             await self._receive(name, arguments, number)
+        finally:
+            serving.reset(former)
 
     async def _receive(self, name: str, arguments: Sequence[Any], number: int | None) -> None:
         then: Callable[[], None] | None = None

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from talksy.errors import ValidationError
-from talksy.transports.reading import check, parse
+from talksy.transports.reading import check, parse, simple
 
 
 class Unreadable(ValueError):
@@ -23,6 +23,9 @@ def dumps(value: Any, **_: Any) -> str:
 
 def loads(text: str, **_: Any) -> Any:
     """The value of a JSON text. Raises ``Unreadable``."""
+    value = simple(text)
+    if value is not None:
+        return value
     try:
         value = parse(text)
         # An event is a list of its name and its payload: faults are named from the payload on.

@@ -16,6 +16,7 @@ from socketio.async_pubsub_manager import AsyncPubSubManager
 from socketio.packet import EVENT, Packet
 
 from talksy.state import Away, Bus
+from talksy.transports.socketio.direct import Members, frames
 
 log = structlog.get_logger(__name__)
 
@@ -110,22 +111,29 @@ class Rooms(AsyncPubSubManager):  # type: ignore[misc]
         if not meant:
             return
         try:
-            frames = self._frames(message)
+            made = self._frames(message)
         except Exception as error:  # noqa: BLE001 - others made it
             log.warning("emit_unreadable", error=type(error).__name__)
             return
         for eio_sid in meant:
-            self.server.hand(eio_sid, frames)
+            self.server.hand(eio_sid, made)
 
-    def _frames(self, message: dict[str, Any]) -> list[str | bytes]:
+    def _frames(self, message: dict[str, Any]) -> list[bytes]:
         """An emit as the frames of its packet: one, and one for each attachment."""
         data = message["data"]
         if message.get("binary"):
             data = Packet.reconstruct_binary(data[0], [b64decode(part) for part in data[1:]])
         # The stock manager says None for no argument at all.
         arguments = [] if data == [None] else data
-        packet = self.server.packet_class(
+        made = self.server.packet_class(
             EVENT, namespace=ROOT, data=[str(message["event"]), *arguments]
         )
-        encoded: str | list[str | bytes] = packet.encode()
-        return encoded if isinstance(encoded, list) else [encoded]
+        return frames(made.encode())
+
+
+class LibraryRooms(Rooms):
+    """For sockets of the library's."""
+
+
+class DirectRooms(Rooms, Members):
+    """For sockets of ours."""

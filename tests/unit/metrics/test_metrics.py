@@ -12,7 +12,8 @@ from talksy.errors import EmailTaken
 from talksy.events import Ending, Fault
 from talksy.messages import Usage
 from talksy.metrics import Metrics, Tally
-from talksy.transports.socketio.outbox import HARD_LIMIT, Outbox, Queue
+from talksy.transports.socketio.engine import Engine, Socket
+from talksy.transports.socketio.outbox import HARD_LIMIT, Outbox
 
 
 def series(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -112,8 +113,8 @@ async def test_a_loop_that_stands_still_is_seen() -> None:
 
 
 async def test_a_socket_that_is_hung_up_on_is_counted() -> None:
-    metrics, queue = Metrics(), Queue()
-    outbox = Outbox(queue, lambda _: None, patience=60, metrics=metrics)
+    metrics, socket = Metrics(), Socket(Engine(), "sid")
+    outbox = Outbox(socket, lambda _: None, patience=60, metrics=metrics)
     outbox.open()
     for _ in range(3):
         outbox.tell(Fault({"code": "INTERNAL_ERROR", "message": "x" * HARD_LIMIT}))

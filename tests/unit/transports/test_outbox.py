@@ -1,13 +1,11 @@
 """A slow client loses nothing and hurts nobody; one that does not read at all is hung up on."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
 import pytest
-from engineio.packet import Packet
 from structlog.testing import capture_logs
 
 from talksy.errors import SlowConsumer, Unauthenticated
@@ -15,55 +13,54 @@ from talksy.events import Chunk, Draining, Ending, Event
 from talksy.journal import Mirror, Reader
 from talksy.journal.mirror import opened
 from talksy.transports.shapes import Message
-from talksy.transports.socketio.outbox import (
-    EMPTY_BYTES,
-    HARD_LIMIT,
-    HIGH_WATER,
-    PAYLOAD_PACKETS,
-    Outbox,
-    Queue,
-)
+from talksy.transports.socketio.direct import frames
+from talksy.transports.socketio.engine import Engine
+from talksy.transports.socketio.engine import Socket as Link
+from talksy.transports.socketio.engine.connection import HIGH_WATER
+from talksy.transports.socketio.engine.frames import payload
+from talksy.transports.socketio.engine.socket import PACKETS
+from talksy.transports.socketio.outbox import HARD_LIMIT, Outbox
 from tests.unit.journal.turns import turn
 
 SIZE = 1_000
 """Characters of a chunk."""
 PLENTY = 3 * HIGH_WATER // SIZE
-"""Chunks that are more than the queue takes."""
+"""Chunks that are more than the buffer takes."""
 
 
 @dataclass
 class Socket:
-    """A connection's queue, and whether it was hung up on."""
+    """A client that polls, and whether it was hung up on."""
 
     patience: float = 60.0
     hung_up: list[bool] = field(default_factory=list)
     hang_ups: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.queue = Queue()
-        self.outbox = Outbox(self.queue, self._hang_up, patience=self.patience)
+        self.link = Link(Engine(), "sid")
+        self.outbox = Outbox(self.link, self._hang_up, patience=self.patience)
 
     def _hang_up(self, final: bool) -> None:
         self.hung_up.append(final)
         self.hang_ups.set()
 
-    async def packets(self) -> list[Packet]:
-        """What Engine.IO takes at once."""
-        packets = [await self.queue.get()]
-        with suppress(asyncio.QueueEmpty):
-            while True:
-                packets.append(self.queue.get_nowait())
-        return [packet for packet in packets if packet is not None]
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait for the client."""
+        return self.link.buffered
+
+    async def packets(self) -> list[bytes]:
+        """What a poll takes."""
+        return [payload(frame) for frame in await self.link.poll()]
 
     async def poll(self) -> list[str]:
-        """The same, encoded."""
-        return [packet.data for packet in await self.packets()]
+        """The same without the type of a message."""
+        return [packet.decode()[1:] for packet in await self.packets()]
 
     async def raw(self) -> list[str]:
-        """What is queued now, encoded."""
-        count = self.queue.qsize()
+        """What waits now."""
         got: list[str] = []
-        while len(got) < count:
+        while self.waiting:
             got += await self.poll()
         return got
 
@@ -127,7 +124,7 @@ async def test_what_is_told_before_the_client_is_in_waits() -> None:
     socket.outbox.tell(Draining(1))
     read(socket, mirror)
     speak(mirror, 1)
-    assert socket.queue.empty()
+    assert not socket.waiting
     socket.outbox.open()
     assert [name for name, _ in await socket.take()] == [
         "server_draining",
@@ -138,21 +135,21 @@ async def test_what_is_told_before_the_client_is_in_waits() -> None:
 
 async def test_what_another_process_sends_keeps_its_place_and_stays_in_one_piece() -> None:
     socket = Socket()
-    socket.outbox.pass_on(['451-["news",{"_placeholder":true,"num":0}]', b"sound"])
+    socket.outbox.pass_on(frames(['51-["news",{"_placeholder":true,"num":0}]', b"sound"]))
     socket.outbox.tell(Draining(1))
-    assert socket.queue.empty()
+    assert not socket.waiting
     socket.outbox.open()
-    first, attachment, last = [packet.data for packet in await socket.packets()]
-    assert (first[:4], attachment, last[:2]) == ("451-", b"sound", "2[")
+    first, attachment, last = await socket.packets()
+    assert (first[:4], attachment, last[:3]) == (b"451-", b"sound", b"42[")
 
 
 async def test_a_client_that_reads_nothing_is_closed_whoever_sends_it_something(
     socket: Socket,
 ) -> None:
     for _ in range(3):
-        socket.outbox.pass_on(["2" + "x" * HARD_LIMIT])
+        socket.outbox.pass_on(frames("2" + "x" * HARD_LIMIT))
     assert socket.hung_up == [False]
-    assert socket.queue.bytes < 2 * HARD_LIMIT
+    assert socket.waiting < 2 * HARD_LIMIT
 
 
 async def test_a_turn_is_sent_as_it_comes(socket: Socket) -> None:
@@ -179,7 +176,7 @@ async def test_past_the_high_water_a_reader_waits_and_loses_nothing(socket: Sock
     reader = read(socket, mirror)
     speak(mirror, PLENTY)
     mirror.finish(Ending("completed", ""))
-    assert HIGH_WATER < socket.queue.bytes < HIGH_WATER + 2 * SIZE
+    assert HIGH_WATER < socket.waiting < HIGH_WATER + 2 * SIZE
     assert reader.after < PLENTY - 1
     assert seqs(await socket.take_all()) == list(range(PLENTY + 2))
     assert not mirror.readers
@@ -198,10 +195,10 @@ async def test_a_slow_client_does_not_slow_another() -> None:
         got += await quick.take()
         await asyncio.sleep(0)
     assert seqs(got) == list(range(PLENTY + 1))
-    assert slow.queue.bytes < HIGH_WATER + 2 * SIZE
+    assert slow.waiting < HIGH_WATER + 2 * SIZE
 
 
-async def test_several_turns_share_the_queue(socket: Socket) -> None:
+async def test_several_turns_share_the_buffer(socket: Socket) -> None:
     mirrors = [opened(turn(id=f"trn_{number}")) for number in range(3)]
     for mirror in mirrors:
         speak(mirror, PLENTY)
@@ -213,13 +210,13 @@ async def test_several_turns_share_the_queue(socket: Socket) -> None:
         assert seqs(own) == list(range(PLENTY + 2))
 
 
-async def test_acks_are_not_held_back_by_a_full_queue(socket: Socket) -> None:
+async def test_acks_are_not_held_back_by_a_full_buffer(socket: Socket) -> None:
     mirror = opened(turn())
     read(socket, mirror)
     speak(mirror, PLENTY)
-    before = socket.queue.qsize()
+    before = socket.waiting
     socket.outbox.ack(1, {"ok": True})
-    assert socket.queue.qsize() == before + 1
+    assert socket.waiting > before
 
 
 async def test_past_the_hard_limit_the_socket_is_closed_and_may_come_back(
@@ -227,15 +224,15 @@ async def test_past_the_hard_limit_the_socket_is_closed_and_may_come_back(
 ) -> None:
     while not socket.hung_up:
         socket.outbox.event(page("x" * 100_000))
-    assert socket.queue.bytes < HARD_LIMIT + 200_000
+    assert socket.waiting < HARD_LIMIT + 200_000
     assert socket.hung_up == [False]
     name, payload = (await socket.take())[-1]
     assert (name, payload["code"]) == ("error", SlowConsumer.code)
     socket.outbox.event(page(""))
-    assert socket.queue.empty(), "nothing follows"
+    assert not socket.waiting, "nothing follows"
 
 
-async def test_a_client_that_leaves_its_full_queue_untouched_is_closed() -> None:
+async def test_a_client_that_leaves_its_full_buffer_untouched_is_closed() -> None:
     socket = Socket(patience=0.01)
     socket.outbox.open()
     mirror = opened(turn())
@@ -255,16 +252,16 @@ async def test_a_client_that_takes_only_a_part_at_a_time_is_waited_for(socket: S
     assert timer is not None
     taken = await socket.poll()
     await asyncio.sleep(0)
-    assert len(taken) == PAYLOAD_PACKETS
+    assert len(taken) == PACKETS
     assert timer.cancelled()
     assert socket.outbox._waiting is not None, "the next wait has begun"
-    assert socket.queue.bytes > HIGH_WATER, "there was room for more"
+    assert socket.waiting > HIGH_WATER, "there was room for more"
 
 
 async def test_a_poll_takes_no_more_packets_than_clients_read(socket: Socket) -> None:
-    for number in range(PAYLOAD_PACKETS + 3):
+    for number in range(PACKETS + 3):
         socket.outbox.ack(number, {"ok": True})
-    assert [len(await socket.poll()) for _ in range(2)] == [PAYLOAD_PACKETS, 3]
+    assert [len(await socket.poll()) for _ in range(2)] == [PACKETS, 3]
 
 
 async def test_one_event_may_be_as_long_as_it_must(socket: Socket) -> None:
@@ -317,14 +314,17 @@ async def test_a_socket_that_has_gone_is_sent_nothing(socket: Socket) -> None:
     socket.outbox.wake()
     socket.outbox.tell(Draining(1))
     await asyncio.sleep(0)
-    assert socket.queue.empty()
+    assert not socket.waiting
 
 
-async def test_the_end_of_the_queue_weighs_nothing() -> None:
-    queue = Queue()
-    queue.put_nowait(None)
-    queue.put_nowait(Packet(2, data=None))
-    assert queue.bytes == EMPTY_BYTES
-    assert await queue.get() is None
-    await queue.get()
-    assert queue.bytes == 0
+async def test_an_event_is_encoded_once_for_all_who_read_it() -> None:
+    sockets = [Socket() for _ in range(3)]
+    mirror = opened(turn())
+    for socket in sockets:
+        socket.outbox.open()
+        read(socket, mirror)
+    speak(mirror, 2)
+    first, *others = [await socket.link.poll() for socket in sockets]
+    assert seqs([orjson.loads(payload(frame)[2:]) for frame in first]) == [0, 1, 2]
+    for other in others:
+        assert all(mine is theirs for mine, theirs in zip(first[1:], other[1:], strict=True))

@@ -8,6 +8,7 @@ from talksy.errors import ValidationError
 from talksy.gateway import Hello
 from talksy.transports.socketio import json
 from talksy.transports.socketio.desk import hello, parse
+from talksy.transports.socketio.packets import Strict
 from talksy.transports.socketio.payloads import (
     Cancel,
     GetHistory,
@@ -16,7 +17,6 @@ from talksy.transports.socketio.payloads import (
     ResumeTurn,
     UserMessage,
 )
-from talksy.transports.socketio.server import Strict
 
 
 @pytest.fixture(autouse=True)

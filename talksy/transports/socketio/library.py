@@ -1,26 +1,28 @@
-"""Engine.IO as we run it: our queue, our driver, our check of origins.
+"""Engine.IO as the library has it, under the same door: a queue and a writer a socket.
 
-Leaned on beyond the library's public API: ``create_queue``, ``sockets``,
-``_async`` and ``_log_error_once``.
+It is what ``SOCKETIO_TRANSPORT=library`` returns to. Leaned on beyond the library's public API:
+``create_queue``, ``sockets``, ``_async`` and ``_log_error_once``.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import engineio
 import structlog
 from aiohttp import web
 from engineio.async_drivers.aiohttp import WebSocket, translate_request
-from engineio.exceptions import EngineIOError
+from engineio.exceptions import EngineIOError, SocketIsClosedError
+from engineio.packet import MESSAGE, NOOP, Packet
 from engineio.payload import Payload
 
-from talksy.errors import OriginDenied, PayloadTooLarge, ServerDraining, ValidationError
-from talksy.transports.handover import Handover
-from talksy.transports.origin import origin_allowed
+from talksy.errors import ValidationError
 from talksy.transports.rest.headers import request_id
 from talksy.transports.rest.problems import problem
-from talksy.transports.socketio.outbox import Queue
+from talksy.transports.socketio.engine.connection import HIGH_WATER
+from talksy.transports.socketio.engine.frames import is_text, payload
+from talksy.transports.socketio.guard import Guard
+from talksy.transports.socketio.outbox import HARD_LIMIT
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +36,89 @@ BODY_SECONDS = 10.0
 PROBE = "2probe"
 MALFORMED = "4?"
 """A message that no Socket.IO packet is: it stands for a frame that no Engine.IO packet is."""
+
+
+PAYLOAD_PACKETS = 16
+"""As many packets the stock Python client reads in one polled payload."""
+EMPTY_BYTES = 400
+"""About what a packet without data takes."""
+
+
+class Queue(asyncio.Queue[Packet | None]):
+    """A connection's queue that knows its bytes and says when they were taken.
+
+    Engine.IO takes one packet with ``get`` and the rest with ``get_nowait``: it is given
+    ``PAYLOAD_PACKETS`` at most.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._given = 0
+        self._telling = False
+        self.bytes = 0
+        self.taken: Callable[[], None] | None = None
+
+    async def put(self, item: Packet | None) -> None:
+        """What the library itself sends. Raises ``SocketIsClosedError`` past the limit."""
+        if item is not None and self.bytes > HARD_LIMIT and item.packet_type in {MESSAGE, NOOP}:
+            raise SocketIsClosedError
+        await super().put(item)
+
+    async def get(self) -> Packet | None:
+        self._given = 0
+        return await super().get()
+
+    def get_nowait(self) -> Packet | None:
+        if self._given == PAYLOAD_PACKETS:
+            raise asyncio.QueueEmpty
+        item = super().get_nowait()
+        self._given += 1
+        return item
+
+    def _put(self, item: Packet | None) -> None:
+        super()._put(item)
+        if item is not None:
+            self.bytes += _length(item)
+
+    def _get(self) -> Packet | None:
+        item = super()._get()
+        if item is not None:
+            self.bytes -= _length(item)
+            if not self._telling:
+                self._telling = True
+                asyncio.get_running_loop().call_soon(self._tell)
+        return item
+
+    def _tell(self) -> None:
+        self._telling = False
+        call, self.taken = self.taken, None
+        if call is not None:
+            call()
+
+
+def _length(packet: Packet) -> int:
+    return len(packet.data) if isinstance(packet.data, str | bytes) else EMPTY_BYTES
+
+
+class QueueLink:
+    """An outbox's ``Link`` to a socket of the library."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    @property
+    def buffered(self) -> int:
+        return self._queue.bytes
+
+    def full(self) -> bool:
+        return self._queue.bytes > HIGH_WATER
+
+    def send(self, frame: bytes) -> None:
+        data = payload(frame)
+        self._queue.put_nowait(Packet(MESSAGE, data=data[1:].decode() if is_text(frame) else data))
+
+    def when_room(self, call: Callable[[], None] | None) -> None:
+        self._queue.taken = call
 
 
 class Driver(WebSocket):  # type: ignore[misc]
@@ -91,52 +176,32 @@ class _Body:
 
 
 def _environ(request: web.Request) -> dict[str, Any]:
-    return {**translate_request(request), "wsgi.input": _Body(request)}
+    """What the library reads a request from; it holds the address of nobody but itself."""
+    environ = {**translate_request(request), "wsgi.input": _Body(request)}
+    return {**environ, "REMOTE_ADDR": request.remote or ""}
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
-    """Engine.IO with our queue, our driver and our check of origins."""
+    """Engine.IO with our queue and our driver."""
 
     _async: dict[str, Any]
 
-    def __init__(
-        self,
-        *,
-        origins: Sequence[str],
-        name: str | None,
-        handover: Handover | None,
-        draining: Callable[[], bool],
-        **options: Any,
-    ) -> None:
-        """``name`` begins the ids of sockets, so that requests for them can be sent here."""
+    def __init__(self, *, guard: Guard, prefix: str, **options: Any) -> None:
+        """``guard`` may answer a request before we do; ``prefix`` begins the ids of sockets."""
         # The app's own middleware answers browsers; without origins the library leaves it to it.
         super().__init__(cors_allowed_origins=[], **options)
         self._async = {**self._async, "websocket": Driver, "translate_request": _environ}
-        self._origins = tuple(origins)
-        self._prefix = f"{name}." if name else ""
-        self._handover = handover
-        self._draining = draining
+        self._guard = guard
+        self._prefix = prefix
 
     def generate_id(self) -> str:
         return f"{self._prefix}{super().generate_id()}"
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
-        """Serves polling and upgrades, for pages of the allowed origins."""
-        origin = request.headers.get("Origin")
-        if not origin_allowed(self._origins, origin, request.host):
-            log.info("origin_denied", origin=origin)
-            return problem(OriginDenied(), request_id(request))
-        if (request.content_length or 0) > self.max_http_buffer_size:
-            too_large = PayloadTooLarge(f"a payload may have {self.max_http_buffer_size} bytes")
-            return problem(too_large, request_id(request))
+        """Serves polling and upgrades."""
+        if (refused := await self._guard(request)) is not None:
+            return refused
         sid = request.query.get("sid", "")
-        if not sid and self._draining():
-            # Said so that a balancer asks the next node, and the stock client asks again.
-            return problem(ServerDraining(), request_id(request))
-        if self._handover and (other := self._handover.owner(sid)):
-            told = await self._handover.pass_on(request, other)
-            if told is not None:
-                return told
         if (socket := self.sockets.get(sid)) and socket.closed:
             del self.sockets[sid]
         if request.method != "POST" or socket is None:

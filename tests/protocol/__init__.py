@@ -1,0 +1,1 @@
+"""Engine.IO, Socket.IO and WebSocket as others speak them, against running servers."""
