@@ -40,7 +40,7 @@ test-integration: $(VENV)/.installed-test ## Run the tests on real databases and
 	$(BIN)/python -m pytest tests/integration $(ARGS)
 
 test-e2e: $(VENV)/.installed-test $(JS)/node_modules/.installed ## Run the tests on a running server and stock clients
-	$(BIN)/python -m pytest tests/e2e $(ARGS)
+	$(BIN)/python -m pytest tests/e2e tests/protocol $(ARGS)
 
 lint: $(VENV)/.installed-test ## Check style and format
 	$(BIN)/ruff check .
@@ -53,8 +53,8 @@ fmt: $(VENV)/.installed-test ## Put style and format right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed ## Time the hot paths
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.installed-test ## Measure Talksy beside Node: make bench ARGS="--only chunk ack"
+	$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: $(VENV)/.installed-test ## Send nonsense to a running server: make fuzz ARGS="--payloads 100000"
 	$(BIN)/python -m tests.fuzz $(ARGS)
@@ -66,7 +66,7 @@ fleet: $(VENV)/.installed-test $(JS)/node_modules/.installed ## Run three nodes 
 	@$(BIN)/python -m tests.fleet $(ARGS)
 
 clean: ## Remove what was installed and built; data stays
-	rm -rf $(VENV) $(JS)/node_modules build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(JS)/node_modules benchmarks/node/node_modules build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
 
 # ---- what the commands stand on
 

@@ -1,1 +1,1 @@
-"""What the hot paths cost. Run with ``make bench``."""
+"""What Talksy costs, beside Socket.IO on Node. Run with ``make bench``."""
