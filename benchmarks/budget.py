@@ -115,11 +115,8 @@ class _Nowhere:
 
     buffered = 0
 
-    def full(self) -> bool:
+    def send(self, frame: bytes) -> bool:  # noqa: ARG002
         return False
-
-    def send(self, frame: bytes) -> None:
-        pass
 
     def when_room(self, call: Callable[[], None] | None) -> None:
         pass

@@ -16,6 +16,7 @@ from benchmarks.machine import SERVER_CORE, pin
 from talksy.app import opened_auth
 from talksy.config import Settings
 from talksy.database import Database
+from talksy.database.clock import Clock
 from tests.node import find_node
 from tests.server import DEFAULTS, running_server
 
@@ -94,7 +95,7 @@ async def _register(settings: Mapping[str, object], users: int) -> tuple[str, ..
     loaded = Settings.load({key: str(value) for key, value in settings.items()}, env_file=None)
     async with (
         Database.open(loaded.database_url) as database,
-        opened_auth(loaded, database) as auth,
+        opened_auth(loaded, database, Clock()) as auth,
     ):
         grants = [await auth.register(email(number), PASSWORD) for number in range(users)]
     return tuple(grant.access_token for grant in grants)

@@ -60,6 +60,17 @@ class Turn:
     have two of them or none. Leaving it in any way closes the model's stream.
     """
 
+    __slots__ = (
+        "_answering",
+        "_degraded",
+        "_model",
+        "_prompts",
+        "_said",
+        "_scope",
+        "_stopped",
+        "_usage",
+    )
+
     def __init__(
         self, model: LanguageModel, prompts: Sequence[Prompt], *, degraded: bool = False
     ) -> None:

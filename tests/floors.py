@@ -12,7 +12,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("ids", "messages", "events", "audio"),
     ("config",),
-    ("logs",),
+    ("logs", "wheel"),
     ("metrics", "tracing"),
     ("database",),
     ("state",),

@@ -127,6 +127,8 @@ async def running_server(
         chosen = {**DEFAULTS, "DATA_DIR": folder, **settings}
         if os.environ.get("TALKSY_TEST_E2E_DATABASE") == "postgres":
             chosen.setdefault("DATABASE_URL", await postgres_of(Path(str(chosen["DATA_DIR"]))))
+        if transport := os.environ.get("TALKSY_TEST_E2E_TRANSPORT"):
+            chosen.setdefault("SOCKETIO_TRANSPORT", transport)
         if os.environ.get("TALKSY_TEST_E2E_REDIS") == "1":
             # One that is taken over ends after its lease: not too long after.
             where = await asyncio.to_thread(redis_of, Path(str(chosen["DATA_DIR"])))

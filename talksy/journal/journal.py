@@ -27,11 +27,12 @@ from talksy.journal.hold import Hold
 from talksy.journal.keep import FleetStats, Keep
 from talksy.journal.lines import line_of_ending
 from talksy.journal.mirror import Mirror, Reader, ending_of, opened
-from talksy.journal.run import Bounds, Run
+from talksy.journal.run import GRAIN_SECONDS, Bounds, Run
 from talksy.journal.takeover import Taken, Taker
 from talksy.metrics import Metrics
 from talksy.state import Away, Bus, TurnLog
 from talksy.tracing import Tracing
+from talksy.wheel import Wheel
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,7 @@ class Journal:
         self._clock = clock
         self._warned = False
         self._bounds = bounds or Bounds()
+        self._wheel = Wheel(GRAIN_SECONDS)
         self._keep = keep or Keep()
         self._metrics = metrics or Metrics()
         self._tracing = tracing or Tracing()
@@ -83,11 +85,14 @@ class Journal:
         self._bytes = 0
         self._closing = False
         self._stored_at = 0.0
+        self._sought_at = monotonic()
+        self._strange: set[str] = set()
+        """What ran in this node's name at the last look, and was not known here."""
         self._orphaned: dict[str, Run] = {}
         """Turns that were taken from this node and have yet to get their ending."""
         self._lost = 0
         self._hold = Hold(leases, renewed=self._renewed, let_go=self._let_go)
-        self._taker = Taker(lane, log, clock=clock, taken=self._taken)
+        self._taker = Taker(lane, log, clock=clock, taken=self._taken, begin=self.start)
         self._follower = Follower(lane, log, ended=self._told)
         self._flusher = Flusher(log, self._lose) if log is not None else None
         self._alone = leases is None
@@ -166,7 +171,15 @@ class Journal:
         if row.id in self._mirrors:
             return
         given = self._flusher.mark if self._flusher else None
-        run = Run(row, opened(row), self._bounds, self._metrics, given=given, sure=self._hold.sure)
+        run = Run(
+            row,
+            opened(row),
+            self._bounds,
+            self._metrics,
+            given=given,
+            sure=self._hold.sure,
+            wheel=self._wheel,
+        )
         self._mirrors[row.id] = run.mirror
         self._runs[row.id] = run
         if given is not None:
@@ -251,6 +264,8 @@ class Journal:
 
     async def open_turn(self, row: TurnRow) -> Mirror:
         """The events of a turn, wherever it runs or ran; attach readers without awaiting more."""
+        if row.runs_at(self._lane.owner):
+            self.start(row)  # it is about to be, or the word of it was lost
         if mirror := self._mirrors.get(row.id):
             return mirror
         if row.status == "running":
@@ -272,7 +287,7 @@ class Journal:
             mirror = self._mirrors.get(turn_id)  # it may have begun meanwhile
             if mirror is None and row is None and not waits:
                 raise TurnNotFound
-            if mirror is None and row is not None and not row.runs_at(self._lane.owner):
+            if mirror is None and row is not None:
                 mirror = await self.open_turn(row)
         if mirror is None:
             return None
@@ -362,8 +377,6 @@ class Journal:
                         self._lose(run)  # its new owner is about to end it
                         break
                     ending, total = (ending_of(now), now.events) if now else (ending, total)
-                    # It may have been ours all the same, and only its answer lost.
-                    finished = replace(finished, next=await self._stray(row.session_id))
                 break
             except Exception as error:  # noqa: BLE001 - an ending is not given up
                 log.warning("ending_waits", error=type(error).__name__, turn_id=row.id)
@@ -379,9 +392,8 @@ class Journal:
             run.drop()
             self._end(run, ending, total)
         del self._runs[row.id]
-        if finished.won and self._flusher is not None:
-            run.final = line_of_ending(ending, total, text=not row.streamed)
-            self._flusher.hurry(run)
+        if finished.won:
+            self._pass_on(run, ending, total)
         return finished
 
     def _give_up(self, run: Run) -> None:
@@ -392,13 +404,18 @@ class Journal:
         run.overdue = True
         if not (run.lost or run.committing):
             run.drop()
-            ending = Ending("interrupted", None, chunks=run.chunks)
-            self._end(run, ending, len(run.mirror.events))
+            total = len(run.mirror.events)
+            ending = Ending("interrupted", None, chunks=run.chunks, ended_at=self._clock())
+            self._end(run, ending, total)
+            if run.final is None:
+                # Who reads elsewhere waits no longer, either, and who takes the turn over finds it.
+                self._pass_on(run, replace(ending, text=run.text), total)
 
-    async def _stray(self, session_id: str) -> TurnRow | None:
-        """A turn that the lane has started for this node, and that does not run here."""
-        row = await self._lane.mine(session_id)
-        return row if row is not None and row.id not in self._mirrors else None
+    def _pass_on(self, run: Run, ending: Ending, total: int) -> None:
+        """Gives the ending to the log."""
+        if self._flusher is not None:
+            run.final = line_of_ending(ending, total, text=not run.row.streamed)
+            self._flusher.hurry(run)
 
     def _end(self, run: Run, ending: Ending, total: int) -> None:
         """Tells the readers, the first time."""
@@ -463,8 +480,6 @@ class Journal:
     def _taken(self, taken: Taken) -> None:
         self._metrics.turns.ended(taken.ending, streamed=taken.row.streamed)
         self._follower.settle(taken.row.id, taken.events, taken.ending, taken.total)
-        if taken.next is not None:
-            self.start(taken.next)
 
     # ---- what goes on beside
 
@@ -499,7 +514,8 @@ class Journal:
             await asyncio.sleep(self._keep.checkpoint_seconds)
             try:
                 await self._checkpoint()
-                if not self._closing:
+                if not self._closing and monotonic() - self._sought_at > self._keep.found_seconds:
+                    self._sought_at = monotonic()
                     await self._begin_strays()
             except Exception as error:  # noqa: BLE001 - the next one may succeed
                 log.warning("checkpoint_failed", error=type(error).__name__)
@@ -522,13 +538,31 @@ class Journal:
         self._stored_at = now
 
     async def _begin_strays(self) -> None:
-        """Goes on with what is in our name although its answer was lost: nobody else will."""
-        for row in await self._lane.strays(self._mirrors.keys() | self._taker.under_way):
+        """Goes on with what runs in our name and is not known here: nobody else will.
+
+        The answer to the write that began it was lost, or the write came through long after it was
+        given up, as on a server whose standby had to come back first.
+        """
+        own = await self._lane.own()
+        strange = {turn_id for turn_id, fence in own.items() if not self._knows(turn_id, fence)}
+        # What was written a moment ago is about to be known.
+        found, self._strange = strange & self._strange, strange
+        for row in await self._lane.find_all(found) if found else ():
+            ours = row.status == "running" and row.owner == self._lane.owner
+            if not ours or self._knows(row.id, row.fence):
+                continue
             log.warning("turn_found", session_id=row.session_id, turn_id=row.id)
             if row.fence == 1:
                 self.start(row)
             else:
+                if run := self._runs.get(row.id):
+                    self._lose(run)  # it was another's in between
                 self._taker.take(row)
+
+    def _knows(self, turn_id: str, fence: int) -> bool:
+        """Whether somebody here runs the turn, or ends it."""
+        known = self._mirrors if fence == 1 else self._taker.under_way
+        return turn_id in known
 
     async def _flush_rest(self) -> None:
         """Gives the last endings a moment to reach the log: their readers would have to ask."""

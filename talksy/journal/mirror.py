@@ -71,7 +71,8 @@ class Mirror:
         """Adds the next event, with so many bytes of text, and calls the readers."""
         self.events.append(event)
         self.text_bytes += length
-        self._call()
+        if self.readers:
+            self._call()
 
     def extend(self, events: Sequence[Event]) -> None:
         """Adds the next events and calls the readers."""

@@ -15,6 +15,10 @@ from talksy.journal.merge import Merge
 from talksy.journal.mirror import Mirror
 from talksy.messages import clean, size
 from talksy.metrics import Metrics
+from talksy.wheel import Wheel
+
+GRAIN_SECONDS = 0.005
+"""By so much chunks may be late; what is due within it leaves together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,36 @@ class Bounds:
 class Run:
     """Drains a turn into its mirror."""
 
+    __slots__ = (
+        "_bounds",
+        "_bytes",
+        "_given",
+        "_held",
+        "_metrics",
+        "_pulse",
+        "_stopped",
+        "_streamed",
+        "_sure",
+        "_told",
+        "_turn",
+        "_wheel",
+        "acked",
+        "began_at",
+        "chunks",
+        "committing",
+        "ended",
+        "ending",
+        "final",
+        "flushed_at",
+        "listeners",
+        "lost",
+        "mirror",
+        "overdue",
+        "progress",
+        "row",
+        "stored",
+    )
+
     def __init__(
         self,
         row: TurnRow,
@@ -42,9 +76,11 @@ class Run:
         *,
         given: Callable[["Run"], None] | None = None,
         sure: Callable[[], bool] = lambda: True,
+        wheel: Wheel | None = None,
     ) -> None:
         """``given`` is called when the mirror has more; as long as ``sure`` says no, another node
-        may have the turn: nothing is shown then, until ``release``.
+        may have the turn: nothing is shown then, until ``release``. ``wheel`` is the time of all
+        turns of the node.
         """
         self.row = row
         self.mirror = mirror
@@ -78,6 +114,7 @@ class Run:
         self._pulse = self._metrics.pulse()
         self._told = given
         self._sure = sure
+        self._wheel = wheel or Wheel(GRAIN_SECONDS)
         self._held: list[Event] = []
         self._given: list[str] = []
         self._bytes = 0
@@ -127,7 +164,7 @@ class Run:
             self._bounds.seconds, self.stop, "failed", late.payload()
         )
         bounds = self._bounds
-        merge = Merge(self._give, bounds.coalesce_ms, bounds.coalesce_bytes)
+        merge = Merge(self._give, bounds.coalesce_ms, bounds.coalesce_bytes, self._wheel)
         merged = self.row.streamed and bounds.coalesce_ms and bounds.coalesce_bytes
         push = merge.push if merged else self._give
 
@@ -150,8 +187,10 @@ class Run:
         return replace(ending, text=self.text, chunks=self.chunks, error=error)
 
     def _give(self, text: str) -> None:
-        text = clean(text)
-        length = size(text)
+        length = len(text)
+        if not text.isascii() or "\0" in text:
+            text = clean(text)
+            length = size(text)
         if self._full(length):
             return
         self._given.append(text)

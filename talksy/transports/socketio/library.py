@@ -110,12 +110,10 @@ class QueueLink:
     def buffered(self) -> int:
         return self._queue.bytes
 
-    def full(self) -> bool:
-        return self._queue.bytes > HIGH_WATER
-
-    def send(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> bool:
         data = payload(frame)
         self._queue.put_nowait(Packet(MESSAGE, data=data[1:].decode() if is_text(frame) else data))
+        return self._queue.bytes > HIGH_WATER
 
     def when_room(self, call: Callable[[], None] | None) -> None:
         self._queue.taken = call

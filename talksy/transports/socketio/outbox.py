@@ -34,11 +34,11 @@ class Link(Protocol):
     def buffered(self) -> int:
         """How many bytes wait for the client to take them."""
 
-    def full(self) -> bool:
-        """Whether more than a high-water mark of them do."""
+    def send(self, frame: bytes) -> bool:
+        """Sends an Engine.IO packet, as the WebSocket frame that it is or would be.
 
-    def send(self, frame: bytes) -> None:
-        """Sends an Engine.IO packet, as the WebSocket frame that it is or would be."""
+        Returns whether more than a high-water mark waits now.
+        """
 
     def when_room(self, call: Callable[[], None] | None) -> None:
         """Calls once when the client has taken something; None for not any more."""
@@ -157,12 +157,14 @@ class Outbox:
 
     def wake(self) -> None:
         """There is more to read: sends it, as far as there is room. Never raises."""
-        if self._closed or self._pumping or self._early is not None:
+        if self._closed or self._pumping or self._waiting is not None or self._early is not None:
             return
         self._pumping = True
         try:
             for reader in (*self._readers,):
-                self._drain(reader)
+                if self._drain(reader):
+                    self._wait()
+                    break
         except Exception:
             # A turn must not suffer from a socket: the client comes back and resumes.
             log.exception("outbox_failed")
@@ -171,28 +173,26 @@ class Outbox:
         finally:
             self._pumping = False
 
-    def _drain(self, reader: Reader) -> None:
-        link, mirror = self._link, reader.mirror
-        while not link.full():
-            taken = reader.take()
-            if taken is None:
-                break
+    def _drain(self, reader: Reader) -> bool:
+        """Sends what a reader has; returns whether there is no room for more."""
+        send, mirror, full = self._link.send, reader.mirror, False
+        while not full and (taken := reader.take()) is not None:
             seq, event = taken
             last = mirror.written
             if last is None or last[1] is not event or last[0] != seq:
                 last = mirror.written = seq, event, event_frame(wire.numbered(mirror, seq, event))
-            link.send(last[2])  # encoded once for all who read it next
-        else:
-            self._wait()
+            full = send(last[2])  # encoded once for all who read it next
+            if seq + 1 == len(mirror.events) and mirror.end is None:
+                break  # the usual case
         if reader.over:
             self._readers.pop(reader, None)
+        return full
 
     def _wait(self) -> None:
         """Goes on when the client has taken something, but not for ever."""
         self._link.when_room(self._room)
-        if self._waiting is None:
-            loop = asyncio.get_running_loop()
-            self._waiting = loop.call_later(self._patience, self._give_up, "queue_untouched")
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.call_later(self._patience, self._give_up, "queue_untouched")
 
     def _room(self) -> None:
         if self._waiting is not None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talksy.journal.merge import Merge
+from talksy.wheel import Wheel
 from tests.integration.database.opened import until
 
 HOUR = 3_600_000
@@ -32,7 +33,7 @@ class Taken(list[str]):
 
 async def test_the_first_delta_is_given_on_at_once() -> None:
     taken = Taken()
-    merge = Merge(taken.append, HOUR, 1_000)
+    merge = Merge(taken.append, HOUR, 1_000, Wheel(0.001))
     merge.push("a")
     merge.push("b")
     assert taken == ["a"]
@@ -41,7 +42,7 @@ async def test_the_first_delta_is_given_on_at_once() -> None:
 
 async def test_what_is_held_is_given_on_although_nothing_more_comes() -> None:
     taken = Taken()
-    merge = Merge(taken.append, 5, 1_000)
+    merge = Merge(taken.append, 5, 1_000, Wheel(0.001))
     merge.push("a")
     merge.push("b")
     merge.push("c")
@@ -52,10 +53,10 @@ async def test_what_is_held_is_given_on_although_nothing_more_comes() -> None:
 
 async def test_after_a_pause_the_next_delta_is_given_on_at_once_again() -> None:
     taken = Taken()
-    merge = Merge(taken.append, 1, 1_000)
+    merge = Merge(taken.append, 1, 1_000, Wheel(0.001))
     merge.push("a")
     # A wait ends without anything held, and no other begins.
-    await until(lambda: merge._timer is None)
+    await until(lambda: not merge.due)
     merge.push("b")
     assert taken == ["a", "b"]
     merge.close()
@@ -64,7 +65,7 @@ async def test_after_a_pause_the_next_delta_is_given_on_at_once_again() -> None:
 @pytest.mark.parametrize(("text", "size"), [("ab", 4), ("ä", 4), ("😀", 8)])
 async def test_a_long_chunk_waits_no_longer(text: str, size: int) -> None:
     taken = Taken()
-    merge = Merge(taken.append, HOUR, size)
+    merge = Merge(taken.append, HOUR, size, Wheel(0.001))
     merge.push("first")
     merge.push(text)
     assert taken == ["first"]
@@ -76,7 +77,7 @@ async def test_a_long_chunk_waits_no_longer(text: str, size: int) -> None:
 @pytest.mark.parametrize(("ms", "size"), [(0, 64), (30, 0), (0, 0)])
 def test_zero_turns_it_off(ms: int, size: int) -> None:
     taken = Taken()
-    merge = Merge(taken.append, ms, size)
+    merge = Merge(taken.append, ms, size, Wheel(0.001))
     for text in "abc":
         merge.push(text)
     assert taken == ["a", "b", "c"]
@@ -86,7 +87,7 @@ def test_zero_turns_it_off(ms: int, size: int) -> None:
 
 async def test_closing_gives_on_what_is_held_once() -> None:
     taken = Taken()
-    merge = Merge(taken.append, HOUR, 1_000)
+    merge = Merge(taken.append, HOUR, 1_000, Wheel(0.001))
     merge.push("a")
     merge.push("b")
     merge.close()
@@ -104,7 +105,7 @@ def test_nothing_is_lost_doubled_or_moved(
 ) -> None:
     async def push_all() -> list[str]:
         taken: list[str] = []
-        merge = Merge(taken.append, ms, size)
+        merge = Merge(taken.append, ms, size, Wheel(0.001))
         for text, pause in pushes:
             merge.push(text)
             if pause:

@@ -14,7 +14,7 @@ from talksy.transports.socketio.engine.frames import (
     close_frame,
     head,
 )
-from talksy.transports.socketio.engine.wheel import Wheel
+from talksy.wheel import Wheel
 
 log = structlog.get_logger(__name__)
 
@@ -112,26 +112,30 @@ class Connection(asyncio.Protocol):
 
     # ---- sending: at once, so that nobody comes between the frames of one packet
 
-    def send(self, frame: bytes) -> None:
-        """Writes a whole frame, with all others of this turn of the loop."""
+    def send(self, frame: bytes) -> bool:
+        """Writes a whole frame, with all others of this turn of the loop.
+
+        Returns whether more than the high-water mark waits now.
+        """
         if self.closing:
-            return
+            return False
         self._pending += len(frame)
         if self._out is None:
             self._out = [frame]
             self._host.outgoing.put(self)
         else:
             self._out.append(frame)
+        return self._choked or self._pending > HIGH_WATER
 
     def flush(self) -> None:
         """Gives the transport what was sent since the last time."""
         out, self._out = self._out, None
-        self._pending = 0
+        pending, self._pending = self._pending, 0
         if out and self._transport is not None:
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             if self._choked:
                 self._give_up_if_unread()
-            elif self.owner is not None:
+            elif pending > HIGH_WATER and self.owner is not None:
                 self.owner.on_room(self)
 
     @property
@@ -139,10 +143,6 @@ class Connection(asyncio.Protocol):
         """How many bytes the system has not taken yet."""
         size = self._transport.get_write_buffer_size() if self._transport is not None else 0
         return size + self._pending
-
-    def full(self) -> bool:
-        """Whether more than the high-water mark waits."""
-        return self._choked or self._pending > HIGH_WATER
 
     def pause_writing(self) -> None:
         """The client reads slower than it is sent to."""

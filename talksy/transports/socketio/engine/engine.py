@@ -42,7 +42,7 @@ from talksy.transports.socketio.engine.takeover import (
     take_over,
     websocket_key,
 )
-from talksy.transports.socketio.engine.wheel import Wheel
+from talksy.wheel import Wheel
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from talksy.transports.socketio.engine.frames import (
     Violation,
     text_frame,
 )
-from talksy.transports.socketio.engine.wheel import Wheel
+from talksy.wheel import Wheel
 
 log = structlog.get_logger(__name__)
 
@@ -143,27 +143,22 @@ class Socket:
 
     # ---- out
 
-    def send(self, frame: bytes) -> None:
-        """Sends an Engine.IO packet, as the WebSocket frame that it would be."""
-        if self.closed:
-            return
-        if self.upgraded and self.connection is not None:
-            self.connection.send(frame)
-        else:
+    def send(self, frame: bytes) -> bool:
+        """Sends an Engine.IO packet, as the WebSocket frame that it would be.
+
+        Returns whether more than a high-water mark waits for the client now.
+        """
+        if self.connection is not None:
+            return self.connection.send(frame)
+        if not self.closed:
             self._enqueue(frame)
+        return self._queued > HIGH_WATER
 
     @property
     def buffered(self) -> int:
         """How many bytes wait for the client to take them."""
         waiting = self.connection.buffered if self.upgraded and self.connection else 0
         return self._queued + waiting
-
-    def full(self) -> bool:
-        """Whether more than a high-water mark of them do."""
-        connection = self.connection
-        if self.upgraded and connection is not None:
-            return connection.full()
-        return self._queued > HIGH_WATER
 
     def when_room(self, call: Callable[[], None] | None) -> None:
         """Calls once when the client has taken something; None for not any more."""

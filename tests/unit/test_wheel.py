@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from talksy.transports.socketio.engine.wheel import Wheel
+from talksy.wheel import Wheel
 
 GRAIN = 0.01
 
