@@ -1,7 +1,6 @@
 """Puts the parts together: the one place, beside the command line, that knows everyone."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from talksy.auth import AccessTokens, Auth, KnownLogins, Passwords, TokenCache, 
 from talksy.config import Settings, SettingsError
 from talksy.database import Database, inspect
 from talksy.database.accounts import Accounts
+from talksy.database.clock import Clock
 from talksy.database.history import History
 from talksy.database.lane import Lane
 from talksy.database.leases import Leases
@@ -52,11 +52,6 @@ log = structlog.get_logger(__name__)
 SWEEP_SECONDS = 3600.0
 
 
-def now() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
 @dataclass(frozen=True, slots=True)
 class Node:
     """A server that is ready to listen."""
@@ -84,8 +79,9 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             open_tracing(__version__, on=settings.otel_exporter_otlp_endpoint is not None)
         )
         database = await enter(opened_database(settings, metrics))
+        clock = await set_clock(settings, database)
         models = await enter(opened_models(settings, tracing.watch(metrics.providers)))
-        auth = await enter(opened_auth(settings, database))
+        auth = await enter(opened_auth(settings, database, clock))
         node = new_id("node")
         # What asks for the number of nodes is opened after what counts them.
         state = await enter(opened_state(settings, node, lambda: journal.stats().nodes))
@@ -94,17 +90,17 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
         sessions = Sessions(
             SessionRows(database, node=lane.owner),
             life(settings),
-            now,
+            clock,
             others=settings.shares_database,
         )
         leases = (
-            Leases(database, owner=node, host=gethostname(), ms=settings.node_lease_ms)
+            Leases(database, owner=node, host=gethostname(), ms=settings.node_lease_ms, clock=clock)
             if settings.shares_database
             else None
         )
         journal = Journal(
             lane,
-            clock=now,
+            clock=clock,
             bounds=bounds(settings),
             metrics=metrics,
             tracing=tracing,
@@ -121,7 +117,7 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             journal=journal,
             model=models.usual,
             others=models.others,
-            clock=now,
+            clock=clock,
             rules=rules(settings),
             caps=caps(settings),
             metrics=metrics,
@@ -232,6 +228,14 @@ async def opened_database(settings: Settings, metrics: Metrics) -> AsyncIterator
         yield database
 
 
+async def set_clock(settings: Settings, database: Database) -> Clock:
+    """What is stored and compared goes by it: nodes that share a database share its clock."""
+    clock = Clock()
+    if settings.shares_database:
+        await database.read(clock.learn)
+    return clock
+
+
 @asynccontextmanager
 async def opened_state(
     settings: Settings, node: str, nodes: Callable[[], int]
@@ -278,7 +282,7 @@ async def opened_models(
 
 
 @asynccontextmanager
-async def opened_auth(settings: Settings, database: Database) -> AsyncIterator[Auth]:
+async def opened_auth(settings: Settings, database: Database, clock: Clock) -> AsyncIterator[Auth]:
     """Accounts and tokens."""
     cached = settings.auth_cache_enabled
     secrets = [secret.get_secret_value() for secret in settings.jwt_secret]
@@ -290,20 +294,20 @@ async def opened_auth(settings: Settings, database: Database) -> AsyncIterator[A
             ttl_ms=settings.jwt_access_expiry * 1000,
             guest_ttl_ms=settings.guest_token_expiry * 1000 if settings.guests_enabled else None,
         ),
-        KnownLogins(Logins(database), secrets, clock=now),
+        KnownLogins(Logins(database), secrets, clock=clock),
         users=UserCache(
             size=settings.auth_cache_user_max_size if cached else 0,
             ttl_ms=settings.auth_cache_user_ttl_ms,
-            clock=now,
+            clock=clock,
         ),
         tokens=TokenCache(
             size=settings.auth_cache_token_max_size if cached else 0,
             ttl_ms=settings.auth_cache_token_ttl_ms,
-            clock=now,
+            clock=clock,
         ),
         refresh_ttl_ms=settings.jwt_refresh_expiry * 1000,
         grace_ms=settings.jwt_refresh_grace_ms,
-        clock=now,
+        clock=clock,
     )
     async with auth:
         yield auth

@@ -142,13 +142,13 @@ def token(
     email: Annotated[str, typer.Option(help="The account's e-mail address.")],
 ) -> None:
     """Print an access token for an account, for tests and benchmarks."""
-    from talksy.app import opened_auth
+    from talksy.app import opened_auth, set_clock
 
     async def run() -> str:
         settings = Settings.load()
         async with (
             Database.open(settings.database_url) as database,
-            opened_auth(settings, database) as auth,
+            opened_auth(settings, database, await set_clock(settings, database)) as auth,
         ):
             return await auth.mint(email)
 

@@ -6,9 +6,7 @@ queue, and a turn's status changes from ``running`` by compare-and-set on its fe
 a session's lane is alone in it to the end of the transaction, on whichever node.
 """
 
-import asyncio
-import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -35,14 +33,10 @@ from talksy.database.statements import (
 from talksy.database.tables import messages, turns
 from talksy.database.turns import TurnRows
 from talksy.database.usage import add_usage
-from talksy.errors import IdempotencyConflict, Overloaded, TurnInProgress, TurnQueueFull
+from talksy.errors import IdempotencyConflict, TurnInProgress, TurnQueueFull
 from talksy.events import Ending
 from talksy.ids import new_id
 from talksy.messages import Message
-
-DOUBT_SECONDS = 15.0
-"""How long a commit that was given up may still come through: the server ends what stands still for
-10 s, and we what takes longer than 4."""
 
 OnBusy = Literal["queue", "reject", "interrupt"]
 
@@ -98,20 +92,26 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Whether this writer gave the turn its ending, and the turn that may run next."""
+    """Whether this writer gave the turn its ending, and the turn that may run next.
+
+    Where it did not, ``next`` is what runs in the session in this node's name: the ending may have
+    been its own all the same, with only the answer lost.
+    """
 
     won: bool
     next: TurnRow | None = None
 
 
 class Lane(TurnRows):
-    """The turns of all sessions, written by the node ``owner``; at most ``queue`` wait in one."""
+    """The turns of all sessions, written by the node ``owner``; at most ``queue`` wait in one.
+
+    ``Overloaded`` from any write may mean that it was done all the same and only the word of it
+    lost, or that it will be done yet: what runs by then in this node's name is told by ``own``.
+    """
 
     def __init__(self, database: Database, *, owner: str, queue: int = 3) -> None:
         super().__init__(database, owner=owner)
         self._queue = queue
-        self._doubtful_until = 0.0
-        """A turn may have been stored although its message was refused; by the monotonic clock."""
 
     @reads
     def known(self, connection: Connection, draft: Draft) -> Admission | None:
@@ -122,25 +122,21 @@ class Lane(TurnRows):
         row = _message(connection, draft.session_id, draft.message_id)
         return None if row is None or draft.retry else _seen(row, draft)
 
-    async def admit(
-        self, draft: Draft, now: int, *, limit: int = 100, chars: int = PAGE_CHARS
+    @writes
+    def admit(
+        self,
+        connection: Connection,
+        draft: Draft,
+        now: int,
+        *,
+        limit: int = 100,
+        chars: int = PAGE_CHARS,
     ) -> Admission:
         """Stores the message and starts or queues its turn, or tells what came of it before. The
         context of a turn that starts has ``limit`` messages and ``chars`` as ``History`` has it.
 
-        Raises ``IdempotencyConflict``, ``TurnInProgress`` or ``TurnQueueFull``; ``Overloaded`` may
-        mean that the message is stored and only the word of it was lost: see ``strays``.
+        Raises ``IdempotencyConflict``, ``TurnInProgress`` or ``TurnQueueFull``.
         """
-        try:
-            return await self._admit(draft, now, limit, chars)
-        except (Overloaded, asyncio.CancelledError):
-            self._doubtful_until = time.monotonic() + DOUBT_SECONDS
-            raise
-
-    @writes
-    def _admit(
-        self, connection: Connection, draft: Draft, now: int, limit: int, chars: int
-    ) -> Admission:
         alone(connection, draft.session_id)
         former = _message(connection, draft.session_id, draft.message_id)
         if former is not None:
@@ -249,7 +245,7 @@ class Lane(TurnRows):
             },
         )
         if changed.rowcount == 0:
-            return Finished(won=False)
+            return Finished(won=False, next=self._mine(connection, turn.session_id))
         if ending.text:
             _answer(connection, turn, ending, ending.text)
         add_usage(connection, turn.session_id, ending)
@@ -262,19 +258,15 @@ class Lane(TurnRows):
             return Finished(won=True)
         return Finished(won=True, next=self._start(connection, turn.session_id, ending.ended_at))
 
-    async def claim(self, turn: TurnRow) -> TurnRow | None:
-        """Takes over a turn of a node that is dead; None where somebody else was faster.
-
-        ``Overloaded`` may mean that it was taken all the same: see ``strays``.
-        """
-        try:
-            return await self._claim(turn)
-        except (Overloaded, asyncio.CancelledError):
-            self._doubtful_until = time.monotonic() + DOUBT_SECONDS
-            raise
+    def _mine(self, connection: Connection, session_id: str) -> TurnRow | None:
+        """The turn that runs in a session, if it began in this node's name."""
+        row = connection.execute(RUNNING, {"session": session_id}).one_or_none()
+        turn = turn_row(row) if row else None
+        return turn if turn is not None and turn.runs_at(self._owner) else None
 
     @writes
-    def _claim(self, connection: Connection, turn: TurnRow) -> TurnRow | None:
+    def claim(self, connection: Connection, turn: TurnRow) -> TurnRow | None:
+        """Takes over a turn of a node that is dead; None where somebody else was faster."""
         claimed = connection.execute(
             update(turns)
             .where(
@@ -334,25 +326,6 @@ class Lane(TurnRows):
         ]
         # All of them in one trip.
         connection.execute(CHECKPOINT, values)
-
-    async def strays(self, known: Collection[str]) -> Sequence[TurnRow]:
-        """What runs in this node's name and is not ``known`` here, turns by their ids.
-
-        Looks only where an admission came to no clear end, and for as long as it may still be under
-        way.
-        """
-        if time.monotonic() >= self._doubtful_until:
-            return []
-        return await self._strays(known)
-
-    @reads
-    def _strays(self, connection: Connection, known: Collection[str]) -> Sequence[TurnRow]:
-        mine = (turns.c.status == "running", turns.c.owner == self._owner)
-        ids = {row.id for row in connection.execute(select(turns.c.id).where(*mine))}
-        if not ids.difference(known):
-            return []
-        strange = turns.c.id.in_(ids.difference(known))
-        return [turn_row(row) for row in connection.execute(select(turns).where(strange))]
 
 
 def _seen(row: Row[Any], draft: Draft) -> Admission:

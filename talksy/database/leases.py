@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from talksy.database.clock import now_ms
+from talksy.database.clock import Clock, now_ms
 from talksy.database.engine import Database, writes
 from talksy.database.rows import Wanted
 from talksy.database.tables import nodes, presence, turns
@@ -26,14 +26,23 @@ class Lease:
 
 class Leases:
     """The lease of the node ``owner``, which runs on the machine ``host``; ``ms`` is how long it
-    lives without being renewed.
+    lives without being renewed. With each renewal ``clock`` learns what time it is.
     """
 
-    def __init__(self, database: Database, *, owner: str, host: str, ms: int = 10_000) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        owner: str,
+        host: str,
+        ms: int = 10_000,
+        clock: Clock | None = None,
+    ) -> None:
         self._database = database
         self._owner = owner
         self._host = host
         self.ms = ms
+        self._clock = clock
 
     async def renew(self) -> Lease:
         """Lives for another ``ms`` milliseconds. Raises ``Overloaded``."""
@@ -56,6 +65,8 @@ class Leases:
                 turns.c.owner == self._owner, turns.c.status == "running"
             )
         )
+        if self._clock is not None:
+            self._clock.learn(connection)
         return Lease(alive.scalar_one(), {row.id: row.wanted for row in running})
 
     @writes

@@ -219,6 +219,12 @@ class SessionRows:
         return int(connection.execute(query).scalar_one())
 
     @reads
+    def present(self, connection: Connection) -> set[str]:
+        """Which sessions those are."""
+        query = select(presence.c.session_id).where(presence.c.node_id == self._node)
+        return set(connection.execute(query).scalars())
+
+    @reads
     def sockets_elsewhere(
         self, connection: Connection, user_ids: Sequence[str]
     ) -> Mapping[str, int]:

@@ -11,7 +11,7 @@ from talksy.database.postgres import Unfit
 from talksy.database.tables import metadata, nodes
 
 CLOCK_MS = 2_000
-"""Clocks that differ by more are told of: leases go by the database's, tokens by ours."""
+"""Clocks that differ by more are told of, although only log lines go by ours."""
 
 _SERVER = text("""
     SELECT pg_is_in_recovery() AS follower,

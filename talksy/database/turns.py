@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 from talksy.database.engine import Database, reads
 from talksy.database.leases import alive
 from talksy.database.rows import TurnRow, turn_row
-from talksy.database.statements import RUNNING, WAITING
+from talksy.database.statements import LANE, RUNNING, WAITING
 from talksy.database.tables import messages, turns
 
 ORPHANS = 200
@@ -27,17 +27,24 @@ class TurnRows:
         return self._owner
 
     @reads
-    def find(
-        self, connection: Connection, session_id: str, turn_id: str | None = None
-    ) -> TurnRow | None:
-        """The turn, or the session's newest; None where there is none in this session."""
-        query = select(turns).where(turns.c.session_id == session_id)
-        if turn_id is None:
-            query = query.order_by(turns.c.created_at.desc()).limit(1)
-        else:
-            query = query.where(turns.c.id == turn_id)
+    def find(self, connection: Connection, session_id: str, turn_id: str) -> TurnRow | None:
+        """The turn; None where there is none in this session."""
+        query = select(turns).where(turns.c.session_id == session_id, turns.c.id == turn_id)
         row = connection.execute(query).one_or_none()
         return turn_row(row) if row else None
+
+    @reads
+    def foremost(self, connection: Connection, session_id: str) -> str | None:
+        """The turn that runs in a session, else the first that waits, else the newest."""
+        asked = {"session": session_id}
+        stands = connection.execute(LANE, asked).one()
+        if stands.running:
+            return str(stands.running)
+        if stands.waiting:
+            return connection.execute(WAITING, asked).scalars().first()
+        of_session = turns.c.session_id == session_id
+        newest = select(turns.c.id).where(of_session, turns.c.ordinal == stands.begun)
+        return connection.execute(newest).scalars().first()
 
     @reads
     def find_all(self, connection: Connection, turn_ids: Collection[str]) -> Sequence[TurnRow]:
@@ -77,15 +84,12 @@ class TurnRows:
         return connection.execute(WAITING, {"session": session_id}).scalars().all()
 
     @reads
-    def mine(self, connection: Connection, session_id: str) -> TurnRow | None:
-        """The turn that runs in a session in this node's name."""
-        query = select(turns).where(
-            turns.c.session_id == session_id,
-            turns.c.status == "running",
-            turns.c.owner == self._owner,
+    def own(self, connection: Connection) -> Mapping[str, int]:
+        """What runs in this node's name: the turns' ids, and how often each changed hands."""
+        query = select(turns.c.id, turns.c.fence).where(
+            turns.c.status == "running", turns.c.owner == self._owner
         )
-        row = connection.execute(query).one_or_none()
-        return turn_row(row) if row else None
+        return {row.id: row.fence for row in connection.execute(query)}
 
     @reads
     def orphans(self, connection: Connection) -> Sequence[TurnRow]:

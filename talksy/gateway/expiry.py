@@ -1,7 +1,7 @@
 """The tokens of open sockets run out: who is told, and who has to go.
 
-One look a second at all of them, by the wall clock, as tokens are read: when that is set back they
-live longer, when it is set forward their clients still have their time to bring another.
+One look a second at all of them, by the clock of the day, as tokens are read: when that is set back
+they live longer, when it is set forward their clients still have their time to bring another.
 """
 
 import asyncio

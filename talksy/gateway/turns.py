@@ -22,9 +22,8 @@ from talksy.messages import Message, Prompt
 
 log = structlog.get_logger(__name__)
 
-BEGIN_SECONDS = 0.01
-BEGIN_LOOKS = 100
-"""A turn that was stored begins within so many looks, unless something is badly wrong."""
+LOOKS = 10
+"""A turn that is to be cancelled is found within so many looks, wherever it goes meanwhile."""
 SKEW_MS = 60_000
 """Clocks of nodes may differ by so much, and what was missed is found all the same."""
 
@@ -55,7 +54,8 @@ class Turns:
         self._clock = clock
         # Who asked for a turn that has yet to be announced: the ack told them of their message.
         self._senders: dict[str, Connection] = {}
-        self._queued: set[str] = set()
+        self._queued: dict[str, str] = {}
+        """The sessions of those turns that were asked for here and wait."""
         # What was read when a turn was stored, until it is composed.
         self._said: dict[str, Sequence[Message]] = {}
         self._chars = rules.context_tokens * BYTES_PER_TOKEN
@@ -89,12 +89,12 @@ class Turns:
             self._senders.pop(draft.turn_id, None)
             connection.release()
             raise
-        if admission.context is not None:
+        if admission.context is not None and self._journal.mirror(admission.turn_id) is None:
             self._said[admission.turn_id] = admission.context
         if admission.duplicate:
             self._senders.pop(draft.turn_id, None)
         elif admission.queued and self._journal.mirror(admission.turn_id) is None:
-            self._queued.add(admission.turn_id)  # it did not begin meanwhile
+            self._queued[admission.turn_id] = draft.session_id  # it did not begin meanwhile
         return self.receipt(connection, draft, admission)
 
     def receipt(self, connection: Connection, draft: Draft, admission: Admission) -> Receipt:
@@ -153,7 +153,7 @@ class Turns:
         await self._show(row, mirror)
 
     async def _show(self, row: TurnRow, mirror: Mirror) -> None:
-        self._queued.discard(row.id)
+        self._queued.pop(row.id, None)
         sender = self._senders.pop(row.id, None)
         message: Message | None = None
         others = [item for item in self._lacking(row) if item is not sender]
@@ -247,6 +247,11 @@ class Turns:
 
     async def _look(self) -> None:
         """Looks for turns of which no word came."""
+        queued = self._queued.items()
+        if left := [turn for turn, session in queued if not self._registry.of(session)]:
+            # Nobody is shown them here when they begin elsewhere.
+            for row in await self._lane.find_all(left):
+                self._queued.pop(row.id, None)
         if not self._registry.all:
             return
         now = self._clock()
@@ -302,31 +307,35 @@ class Turns:
         return Resumed(status, last_seq, False, begin=partial(connection.read, reader))
 
     async def cancel(self, session_id: str, turn_id: str | None) -> tuple[str, str]:
-        """Ends a turn, the running one unless it is named, and returns its id and final status.
+        """Ends a turn and returns its id and final status. One that is not named is the one that
+        runs, else the first that waits, else the newest.
 
-        Without a running one it is the newest. Raises ``TurnNotFound``.
+        Raises ``TurnNotFound``.
         """
         if turn_id is None:
-            running = self._journal.of(session_id)
-            turn_id = running[0].turn_id if running else None
-        for _ in range(BEGIN_LOOKS):
-            status = await self._cancel(session_id, turn_id) if turn_id is not None else None
-            if turn_id is not None and status is not None:
+            turn_id = await self._foremost(session_id)
+        for _ in range(LOOKS):
+            if (status := await self._cancel(session_id, turn_id)) is not None:
                 return turn_id, status
             row = await self._lane.find(session_id, turn_id)
             if row is None:
                 raise TurnNotFound
             if row.status != "running":
-                return row.id, row.status
-            turn_id = row.id
+                return turn_id, row.status
             if not row.runs_at(self._lane.owner):
                 ending = await self._journal.stop_far(row, "cancelled")
                 if ending is None:
                     break
                 return turn_id, ending.reason
-            # Stored, and about to begin here.
-            await asyncio.sleep(BEGIN_SECONDS)
+            self._journal.start(row)  # it is about to begin here, or the word of it was lost
         raise Overloaded
+
+    async def _foremost(self, session_id: str) -> str:
+        running = self._journal.of(session_id)
+        turn_id = running[0].turn_id if running else await self._lane.foremost(session_id)
+        if turn_id is None:
+            raise TurnNotFound
+        return turn_id
 
     async def _cancel(self, session_id: str, turn_id: str) -> str | None:
         """Ends a turn that waits or runs here; None for any other."""

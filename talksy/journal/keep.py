@@ -19,6 +19,8 @@ class Keep:
     """How long an ending waits for the database before the readers are told without it."""
     sweep_seconds: float = 1.5
     """How often, at most, the turns of dead nodes are looked for."""
+    found_seconds: float = 2.0
+    """How often it is looked for turns in this node's name that it does not know of."""
     far_seconds: float = 14.0
     """How long somebody waits for an ending that another node gives: it may have to die first."""
 

@@ -54,8 +54,6 @@ class Taken:
     """What the log has of it."""
     ending: Ending
     total: int
-    next: TurnRow | None
-    """What runs next in its session, here."""
 
 
 class Taker:
@@ -68,11 +66,14 @@ class Taker:
         *,
         clock: Callable[[], int],
         taken: Callable[[Taken], None],
+        begin: Callable[[TurnRow], None],
     ) -> None:
+        """``taken`` is told of each ending, ``begin`` of what runs here behind it."""
         self._lane = lane
         self._log = turn_log
         self._clock = clock
         self._on_taken = taken
+        self._begin = begin
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(TOGETHER)
         self.under_way: set[str] = set()
@@ -124,12 +125,14 @@ class Taker:
                 finished = await self._commit(row, ending, total)
         finally:
             self.under_way.discard(row.id)
-        if not finished.won:
-            return
-        self.count += 1
-        log.info("turn_taken_over", turn_id=row.id, reason=ending.reason, events=total)
-        self._on_taken(Taken(row, left.events, ending, total, finished.next))
-        await self._tell(row, left, ending, total)
+        if finished.won:
+            self.count += 1
+            log.info("turn_taken_over", turn_id=row.id, reason=ending.reason, events=total)
+            self._on_taken(Taken(row, left.events, ending, total))
+        if finished.next is not None:
+            self._begin(finished.next)
+        if finished.won:
+            await self._tell(row, left, ending, total)
 
     async def _seal(self, row: TurnRow) -> Left:
         if self._log is None:

@@ -394,11 +394,21 @@ class Sessions:
             self._judge(await self._rows.ended(self._looked_at - SETTLED_MS))
         self._looked_at = now
         async with self._storing:
-            # More than is known here are there for a moment only, as long as one is added.
-            if self._stored and await self._rows.held() < len(self._stored):
+            # Counted before: what is added meanwhile may not be among those that are there.
+            stored = len(self._stored)
+            held = await self._rows.held()
+            if held < stored:
                 log.warning("presence_lost", hint="this node was taken for dead")
                 for session in self._live.values():
                     session.changed = True
+        if held > stored:
+            await self._leave_strange()
+
+    async def _leave_strange(self) -> None:
+        """Leaves sessions that were entered by a write of which no word came: nobody is in them."""
+        async with self._coming, self._storing:
+            strange = await self._rows.present() - self._stored - self._live.keys()
+            await self._rows.mark((), strange)
 
     async def close(self) -> None:
         """Leaves all sessions, each with its grace."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -107,6 +108,49 @@ async def test_cancel_on_another_node_ends_it_everywhere(doors: Doors) -> None:
     ends = [await client.ending(turn_id) for client in (first, second)]
     assert [end["reason"] for end in ends] == ["cancelled", "cancelled"]
     assert ends[0]["text"] == ends[1]["text"] == read(first, turn_id)
+
+
+async def test_cancel_without_a_turn_means_the_one_that_runs_wherever_it_does(
+    doors: Doors,
+) -> None:
+    first = await doors.a.open(doors.account)
+    second = await doors.c.open(doors.account, sessionId=await session_of(first))
+    running = (await first.say(ENDLESS))["turnId"]
+    waiting = (await first.say("/mock tokens=2"))["turnId"]
+    await second.until(running, 3)
+    # Its row is the newer one.
+    assert (await second.call("cancel", {"turnId": waiting}))["status"] == "cancelled"
+    ack = await second.call("cancel", {})
+    assert (ack["turnId"], ack["status"]) == (running, "cancelled")
+
+
+AHEAD = """
+import time
+_now, _ns = time.time, time.time_ns
+time.time = lambda: _now() + 86_400
+time.time_ns = lambda: _ns() + 86_400 * 10**9
+"""
+"""The clock of the day of a Python that finds this as ``sitecustomize``: it is tomorrow."""
+
+
+async def test_a_node_whose_clock_is_wrong_goes_by_the_databases(
+    doors: Doors, postgres: Postgres, redis: Redis, tmp_path: Path, open_clients: AsyncExitStack
+) -> None:
+    client = await doors.a.open(doors.account)
+    (tmp_path / "sitecustomize.py").write_text(AHEAD)
+    shared: dict[str, Any] = {"DATABASE_URL": postgres.url("postgres"), "REDIS_URL": redis.url}
+    async with running_server(**shared, PYTHONPATH=tmp_path) as wrong:
+        assert (await wrong.logged("clock_off"))["database_ahead_ms"] < -86_000_000
+        session = await session_of(client)
+        # Its token and its session have not run out there, either.
+        back = await Door(wrong.url, "websocket", open_clients).open(
+            doors.account, sessionId=session
+        )
+        assert await session_of(back) == session
+        turn_id = (await back.say("/mock tokens=2"))["turnId"]
+        await client.ending(turn_id)
+        await back.close()
+    assert not client.named("session_expired")
 
 
 async def test_a_stock_client_is_cut_from_one_node_and_gets_the_rest_from_another(

@@ -3,17 +3,19 @@
 import asyncio
 import multiprocessing
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import uvloop
 
 from tests.e2e.accounts import Account
 from tests.faults.reader import Habits, Left, Reader, Talk, Told, open_line
+
+T = TypeVar("T")
 
 ACCOUNTS = 50
 """At most; an identity may connect 600 times a minute."""
@@ -22,6 +24,8 @@ AT_ONCE = 20
 START_SECONDS = 300.0
 LINGER_SECONDS = 1.5
 """So long after the last ending they wait for another one."""
+ATTEMPTS = 20
+PAUSE_SECONDS = 0.5
 SMALL_BUFFER = 4_096
 """Bytes that the system takes for a reader that does not read."""
 
@@ -163,7 +167,10 @@ def _narrow(address: Any) -> socket.socket:
 
 
 async def _talks(plan: Plan) -> list[Talk]:
-    accounts = [await Account.register(plan.urls[0]) for _ in range(min(plan.turns, ACCOUNTS))]
+    async def register(attempt: int) -> Account:
+        return await Account.register(plan.urls[attempt % len(plan.urls)])
+
+    accounts = [await _at_last(register) for _ in range(min(plan.turns, ACCOUNTS))]
     return [Talk(accounts[i % len(accounts)].token, plan.text) for i in range(plan.turns)]
 
 
@@ -180,6 +187,18 @@ def _readers(
                 first=number + place,
                 habits=habits,
             )
+
+
+async def _at_last(ask: Callable[[int], Awaitable[T]]) -> T:
+    """What ``ask``, given the number of the attempt, came to: a node may be out of reach for a
+    moment, and what is asked here is not what is measured.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return await ask(attempt)
+        except (OSError, aiohttp.ClientError, TimeoutError):
+            await asyncio.sleep(PAUSE_SECONDS)
+    return await ask(ATTEMPTS)
 
 
 _starting = asyncio.Semaphore(AT_ONCE)
@@ -207,20 +226,23 @@ async def _history(door: aiohttp.ClientSession, talks: list[Talk], urls: list[st
 
     async def read(number: int, talk: Talk) -> Kept:
         async with limit:
-            kept = Kept(turn_id=talk.turn_id)
-            auth = {"token": talk.token, "sessionId": talk.session_id, "open": True}
-            async with open_line(door, urls[number % len(urls)], auth) as line:
+            return await _at_last(lambda attempt: look(number + attempt, talk))
+
+    async def look(number: int, talk: Talk) -> Kept:
+        kept = Kept(turn_id=talk.turn_id)
+        auth = {"token": talk.token, "sessionId": talk.session_id, "open": True}
+        async with open_line(door, urls[number % len(urls)], auth) as line:
+            name, it = await line.event()
+            if name != "SESSION_RESTORED":
+                raise Left(f"no session for the history: {name} {it}")
+            await line.ask("get_history", {})
+            while name != "conversation_history":
                 name, it = await line.event()
-                if name != "SESSION_RESTORED":
-                    raise Left(f"no session for the history: {name} {it}")
-                await line.ask("get_history", {})
-                while name != "conversation_history":
-                    name, it = await line.event()
-            for message in it:
-                if message["role"] == "user":
-                    kept.questions += 1
-                elif message.get("turnId") == talk.turn_id:
-                    kept.answers.append(message)
-            return kept
+        for message in it:
+            if message["role"] == "user":
+                kept.questions += 1
+            elif message.get("turnId") == talk.turn_id:
+                kept.answers.append(message)
+        return kept
 
     return list(await asyncio.gather(*(read(i, talk) for i, talk in enumerate(talks))))

@@ -71,7 +71,7 @@ def _risks(standing: Standing, settings: Settings) -> Iterator[Finding]:
             "database",
             "risky",
             f"its clock is {abs(standing.ahead_ms) / 1000:.1f} s {way} ours",
-            "set both by NTP: leases go by the database's clock, tokens and sessions by ours",
+            "set both by NTP: nodes go by the database's clock, their log lines by ours",
         )
     if len(standing.hosts) > 1 and settings.redis_url is None:
         yield Finding(

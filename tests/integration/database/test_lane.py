@@ -62,13 +62,19 @@ async def test_a_retry_may_ask_for_another_model(story: Story) -> None:
     assert (await story.start("m1", retry=True, model="small")).model == "small"
 
 
-async def test_the_newest_turn_is_found_without_its_id(story: Story) -> None:
-    assert await story.lane.find("ses_1") is None
-    await story.end(await story.start("m1"))
-    second = await story.start("m2")
-    found = await story.lane.find("ses_1")
-    assert found is not None
-    assert found.id == second.id
+async def test_foremost_is_what_runs_then_what_waits_then_the_newest(story: Story) -> None:
+    assert await story.lane.foremost("ses_1") is None
+    first = await story.start("m1")
+    second, third = await story.say("m2"), await story.say("m3")
+    # Its turn is newer than the one that runs, and by a clock that is ahead.
+    await story.lane.drop("ses_1", third.turn_id, NOW + 1_000_000)
+    assert await story.lane.foremost("ses_1") == first.id
+    await story.lane.finish(first, Ending("completed", "", ended_at=NOW), events=1, advance=False)
+    assert await story.lane.foremost("ses_1") == second.turn_id
+    running = await story.lane.next("ses_1", NOW)
+    assert running is not None
+    await story.end(running)
+    assert await story.lane.foremost("ses_1") == second.turn_id
 
 
 async def test_what_waits_runs_in_the_order_it_was_accepted(story: Story) -> None:
@@ -76,7 +82,7 @@ async def test_what_waits_runs_in_the_order_it_was_accepted(story: Story) -> Non
     queued = [(await story.say(f"m{number}")).turn_id for number in (2, 3, 4)]
     assert await story.lane.waiting("ses_1") == queued
     order = []
-    running = await story.lane.find("ses_1")
+    running = await story.lane.running("ses_1")
     while running is not None:
         order.append(running.message_id)
         running = await story.end(running)

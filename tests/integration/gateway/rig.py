@@ -27,7 +27,7 @@ from tests.unit.auth.clock import Clock
 from tests.unit.conversation.script import Script, Step
 
 RULES = Rules(messages=10, reads=20, max_chars=100, spread_ms=0)
-KEEP = Keep(checkpoint_seconds=0.01)
+KEEP = Keep(checkpoint_seconds=0.01, found_seconds=60)
 
 
 class Cast:

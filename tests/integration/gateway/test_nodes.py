@@ -183,6 +183,21 @@ async def test_a_user_has_so_many_sockets_on_all_nodes_together(shared_url: str)
         await fleet.a.join(session_id=session_of(first))
 
 
+async def test_what_waits_is_not_counted_where_it_was_asked_for_once_it_began_elsewhere(
+    deaf: Fleet,
+) -> None:
+    line, first = await deaf.a.join()
+    _, second = await deaf.b.join(session_id=session_of(first))
+    deaf.a.cast.play("one", go_on := asyncio.Event())
+    await deaf.a.say(first, "one")
+    waiting = await deaf.b.say(second, "two")
+    assert deaf.b.gateway.waiting == 1
+    deaf.b.gateway.leave(second)
+    go_on.set()
+    await line.ending(waiting)
+    await until(lambda: deaf.b.gateway.waiting == 0)
+
+
 async def test_a_client_goes_over_to_another_node_with_its_session(fleet: Fleet) -> None:
     line, first = await fleet.a.join()
     await line.ending(await fleet.a.say(first, "hi"))

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from talksy.database import Database
+from talksy.database.lane import Draft
 from talksy.errors import (
     IdempotencyConflict,
     Overloaded,
@@ -20,7 +21,7 @@ from talksy.errors import (
     ValidationError,
 )
 from talksy.events import Active, Limited, Started
-from talksy.gateway import Say
+from talksy.gateway import Connection, Say
 from talksy.messages import Prompt
 from tests.integration.database.opened import locked, until, writing
 from tests.integration.gateway.rig import KEEP, RULES, House, opened, session_of
@@ -315,6 +316,28 @@ async def test_a_turn_that_begins_while_it_is_cancelled_is_cancelled(house: Hous
         await asyncio.sleep(0)
     assert await cancelling == (waiting, "cancelled")
     assert (await line.ending(waiting)).reason == "cancelled"
+
+
+async def test_what_is_stored_and_nobody_began_can_be_cancelled(house: House) -> None:
+    """The word of its start was lost."""
+    line, connection = await house.join()
+    turn = await stored(house, connection, "hi")
+    assert await house.gateway.cancel(connection, None) == (turn, "cancelled")
+    assert (await line.ending(turn)).reason == "cancelled"
+
+
+async def test_who_comes_back_to_a_turn_that_nobody_began_is_given_it(house: House) -> None:
+    _, connection = await house.join()
+    turn = await stored(house, connection, "hi")
+    line, _ = await house.join(session_id=session_of(connection), resume=[(turn, -1)])
+    assert (await line.ending(turn)).reason == "completed"
+    assert line.text(turn) == "hello"
+
+
+async def stored(house: House, connection: Connection, text: str) -> str:
+    """A message whose turn is this node's to run; its id."""
+    draft = Draft(session_of(connection), text, text, streamed=True)
+    return (await house.lane.admit(draft, house.clock())).turn_id
 
 
 async def test_what_is_not_of_this_session_cannot_be_cancelled(house: House) -> None:

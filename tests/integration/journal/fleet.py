@@ -18,7 +18,7 @@ from talksy.state import Bus, TurnLog
 from tests.integration.database.rows import NOW
 from tests.integration.journal.rig import UNMERGED, Client, Rig
 
-KEEP = Keep(checkpoint_seconds=0.01, logged_seconds=0.05, sweep_seconds=0.05)
+KEEP = Keep(checkpoint_seconds=0.01, logged_seconds=0.05, sweep_seconds=0.05, found_seconds=0.02)
 LEASE_MS = 2_000
 
 Ways = Callable[[str], Awaitable[tuple[TurnLog, Bus]]]

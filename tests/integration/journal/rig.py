@@ -20,7 +20,7 @@ from talksy.messages import Prompt
 from tests.integration.database.rows import NOW
 from tests.unit.conversation.script import Script
 
-KEEP = Keep(checkpoint_seconds=0.002)
+KEEP = Keep(checkpoint_seconds=0.002, found_seconds=0.01)
 UNMERGED = Bounds(coalesce_ms=0)
 
 

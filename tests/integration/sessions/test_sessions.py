@@ -1,10 +1,12 @@
 """Sessions that live, come back and end."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from talksy.database import Database
 from talksy.database.rows import SessionRow
@@ -330,3 +332,36 @@ async def test_who_comes_in_waits_only_so_long_for_those_before(
         with pytest.raises(Overloaded):
             await sessions.create("bob")
     assert (await first).user_id == "ada"
+
+
+async def test_a_session_that_is_added_during_the_look_is_not_missed_in_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.joined("ada")
+    held, counted, go_on = house.rows.held, asyncio.Event(), asyncio.Event()
+
+    async def late() -> int:
+        count = await held()
+        counted.set()
+        await go_on.wait()
+        return count
+
+    monkeypatch.setattr(house.rows, "held", late)
+    with capture_logs() as logs:
+        looking = asyncio.create_task(house.sessions.look())
+        await counted.wait()
+        await house.joined("bob")
+        go_on.set()
+        await looking
+    assert logs == []
+
+
+async def test_a_session_that_was_entered_without_a_word_of_it_is_left(house: House) -> None:
+    """The answer to a commit was lost, and whoever came in was refused."""
+    session = await house.joined()
+    unknown = replace(await house.row(session), id="ses_unknown")
+    assert await house.rows.add([unknown], now=house.clock(), most=9) == {unknown.id}
+    assert await house.rows.held() == 2
+    await house.sessions.look()
+    assert await house.rows.present() == {session.id}
+    assert await house.sessions.lives(session)
