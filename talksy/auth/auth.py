@@ -95,6 +95,7 @@ class Auth:
     async def login(self, email: str, password: str) -> Grant:
         """A new login. Raises ``InvalidCredentials``, whichever of the two is wrong and after the
         same work, or ``Overloaded``."""
+        self._passwords.must_have_room()
         account = await self._find(email)
         hashed = account.password_hash if account else None
         if not await self._passwords.check(password, hashed) or account is None:

@@ -22,7 +22,8 @@ PATIENCE_SECONDS = 2.0
 """How long somebody waits for those before: who would have to wait longer is told so, at once as
 far as it can be foreseen."""
 NICE = 19
-"""The least weight that Linux knows: who hashes has the time that streams leave."""
+"""The least weight that Linux knows: who hashes has the time that streams leave. Not its class for
+the idle, which may never come to give the GIL back where other programs are busy."""
 
 
 class Passwords:
@@ -45,6 +46,8 @@ class Passwords:
         """How many are worked on or wait."""
         self._pace = 0.0
         """About how many seconds one takes, as of late."""
+        self._began: dict[int, float] = {}
+        """When each thread that works now began."""
         self._dummy = b""
         self.completed = 0
         """Hashes made and passwords checked so far."""
@@ -90,12 +93,21 @@ class Passwords:
     def _salt(self) -> bytes:
         return bcrypt.gensalt(self._rounds)
 
+    def must_have_room(self) -> None:
+        """Raises ``Overloaded`` where the next one would be refused: before anything is looked up
+        for somebody who cannot be served.
+        """
+        # On a full machine those that run say more than those that have ended.
+        slowest = time.monotonic() - min(list(self._began.values()), default=time.monotonic())
+        pace = max(self._pace, slowest)
+        # Until one of the threads is free.
+        wait = max(0, self._inside - self._threads + 1) * pace / self._threads
+        if self._inside >= self._most or wait > PATIENCE_SECONDS:
+            raise Overloaded(retry_after=1)
+
     async def _run(self, work: Callable[[], T]) -> T:
         with self._lock:
-            # Until one of the threads is free.
-            wait = max(0, self._inside - self._threads + 1) * self._pace / self._threads
-            if self._inside >= self._most or wait > PATIENCE_SECONDS:
-                raise Overloaded(retry_after=1)
+            self.must_have_room()
             self._inside += 1
         future = self._pool.submit(self._timed, work)
         # A caller may give up while its thread runs on: the place is free when the thread is.
@@ -113,10 +125,11 @@ class Passwords:
         return result
 
     def _timed(self, work: Callable[[], T]) -> T:
-        began = time.monotonic()
+        began = self._began[threading.get_ident()] = time.monotonic()
         try:
             return work()
         finally:
+            del self._began[threading.get_ident()]
             self._pace += (time.monotonic() - began - self._pace) / 4
 
     def _leave(self, _: Future[Any]) -> None:
