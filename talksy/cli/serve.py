@@ -14,7 +14,7 @@ from aiohttp import web
 from talksy.app import open_node
 from talksy.cli.listening import tell_listening
 from talksy.cli.tls import Certificate
-from talksy.cli.worker import LAST_SECONDS, Seat
+from talksy.cli.worker import BACKLOG, LAST_SECONDS, Seat
 from talksy.cli.workers import READY
 from talksy.config import Settings
 from talksy.transports.http import Runner
@@ -66,7 +66,11 @@ async def _serve(settings: Settings, seat: Seat | None) -> None:
         sites: Sequence[web.BaseSite] = (
             seat.sites(runner, context)
             if seat
-            else [web.TCPSite(runner, settings.host, settings.port, ssl_context=context)]
+            else [
+                web.TCPSite(
+                    runner, settings.host, settings.port, ssl_context=context, backlog=BACKLOG
+                )
+            ]
         )
         for site in sites:
             await site.start()

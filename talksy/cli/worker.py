@@ -22,8 +22,9 @@ log = structlog.get_logger(__name__)
 
 LAST_SECONDS = 5.0
 """How much longer than for its own turns a worker waits for the others to drain."""
-BACKLOG = 1_024
-"""Connections that wait to be taken."""
+BACKLOG = 4_096
+"""Connections that wait to be taken: all that were on a node come back to the others at once, and
+who finds no room here tries again a second later, then three. The system may allow less."""
 
 
 class Parent:

@@ -12,6 +12,7 @@ from typing import Any
 import socketio
 from aiohttp import web
 from socketio.exceptions import ConnectionRefusedError as Refused
+from socketio.exceptions import TimeoutError as NoAnswer
 
 from talksy.transports.socketio import json
 from talksy.transports.socketio.conformance import run
@@ -84,7 +85,12 @@ class Handlers:
 
     async def on_ask(self, sid: str, question: Any) -> dict[str, Any]:
         """Asks the client, and answers with its answer."""
-        answer = await self._server.call("question", question, to=sid, namespace=self._namespace)
+        try:
+            answer = await self._server.call(
+                "question", question, to=sid, namespace=self._namespace
+            )
+        except NoAnswer:
+            answer = None  # it has gone, or answered wrongly, which was the end of it
         return {"answer": answer}
 
     async def on_ask_back(self, sid: str, question: Any) -> None:
