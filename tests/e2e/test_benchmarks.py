@@ -30,5 +30,5 @@ def test_a_chunk_and_an_ack_are_measured_beside_node() -> None:
 
 def test_the_gate_shuts_for_ratios_alone_and_with_a_margin() -> None:
     assert Check("a chunk", 1.3, target=1.2).gate
-    assert not Check("a chunk", 1.9, target=1.2).gate
+    assert not Check("a chunk", 3.7, target=1.2).gate
     assert Check("a delay", 900, target=50, unit="ms").gate
