@@ -5,9 +5,8 @@ Leaned on beyond the library's public API: its server's hooks ``_handle_connect`
 ``_send_packet``, ``_binary_packet`` and ``environ``.
 """
 
-import asyncio
 import re
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -66,7 +65,6 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
         self._limits = limits
         self._metrics = metrics
         self._trusted = tuple(trusted_proxies)
-        self._tasks: set[asyncio.Task[Any]] = set()
         super().__init__(
             async_handlers=False,  # events of one client in their order
             json=json,
@@ -196,7 +194,8 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
         try:
             if between and not isinstance(data, bytes):
                 raise ValueError("text where an attachment was announced")
-            await self._handle_packet(eio_sid, data)
+            # The library's own way with it, not a transport's that leads here.
+            await socketio.AsyncServer._handle_eio_message(self, eio_sid, data)  # noqa: SLF001
         except Exception as error:  # noqa: BLE001 - the library raises what it stumbles over
             self._binary_packet.pop(eio_sid, None)
             log.info("bad_packet", error=type(error).__name__)
@@ -205,10 +204,6 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
                 await desk.malformed(_fault(error), int(asked[1]) if asked else None)
             if desk is None or not event:
                 self._break(socket)
-
-    async def _handle_packet(self, eio_sid: str, data: str | bytes) -> None:
-        """The library's own way with a message."""
-        await socketio.AsyncServer._handle_eio_message(self, eio_sid, data)  # noqa: SLF001
 
     async def _handle_event(
         self,
@@ -227,18 +222,6 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_ack(self, *_: Any) -> None:
         raise ValueError("nothing was sent that asks for an acknowledgement")
-
-    # ---- tasks
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned)
-
-    def _spawned(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("hang_up_failed", exc_info=error)
 
 
 def _fault(error: Exception) -> ValidationError:

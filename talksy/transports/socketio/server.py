@@ -102,6 +102,7 @@ class LibraryServer(Door):
 
     def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
         super().__init__(*arguments, limits=limits, async_mode="aiohttp", **options)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._leaving: set[str] = set()
         """Sockets that are being closed: nothing more of theirs is read."""
@@ -150,7 +151,14 @@ class LibraryServer(Door):
         if final:
             message = engineio.packet.Packet(engineio.packet.MESSAGE, data=self._goodbye())
             socket.queue.put_nowait(message)
-        self._spawn(self._part(socket))
+        task = asyncio.create_task(self._part(socket))
+        self._tasks.add(task)
+        task.add_done_callback(self._parted)
+
+    def _parted(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("hang_up_failed", exc_info=error)
 
     def _break(self, socket: Any) -> None:
         self._metrics.violation("packet")

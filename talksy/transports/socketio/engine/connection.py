@@ -7,6 +7,7 @@ import structlog
 
 from talksy.transports.socketio.engine.frames import (
     NORMAL,
+    OUR_FAULT,
     PONG,
     PROTOCOL_ERROR,
     Parser,
@@ -166,7 +167,7 @@ class Connection(asyncio.Protocol):
             self.violation(error)
         except Exception:
             log.exception("message_failed")
-            self.close(1011)
+            self.close(OUR_FAULT)
 
     def on_text(self, text: str) -> None:
         """A text message came."""

@@ -11,11 +11,10 @@ from aiohttp._websocket.helpers import websocket_mask
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
 NORMAL = 1000
-GOING_AWAY = 1001
 PROTOCOL_ERROR = 1002
 BAD_UTF8 = 1007
-POLICY = 1008
 TOO_BIG = 1009
+OUR_FAULT = 1011
 
 FRAGMENTS = 1_024
 """Of so many pieces a message may be."""
