@@ -47,7 +47,9 @@ function client(number) {
         again = setTimeout(() => socket.connected && asked === turn && say(), 300);
         return;
       }
-      resume(of(ack.turnId));
+      const its = of(ack.turnId);
+      // What begins now comes by itself, and may be over before anybody could ask for it.
+      if (ack.duplicate) resume(its);
     });
   };
   const resume = ({ turnId, after }) =>
@@ -95,7 +97,7 @@ function client(number) {
     its.events.push({ name, data });
     if (name === "stream_chunk") begun.resolve();
     if (name !== "stream_end" || its !== turn) return;
-    if (data.nextTurnId) return resume(of(data.nextTurnId));
+    if (data.nextTurnId) return of(data.nextTurnId);
     if (data.error?.code === "OVERLOADED") {
       begin(its.messageId).retry = true;
       return setTimeout(say, 1000 * data.error.retryAfter);
