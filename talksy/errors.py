@@ -7,7 +7,8 @@
     │   ├── InvalidCredentials  INVALID_CREDENTIALS    401
     │   └── TokenExpired        TOKEN_EXPIRED          401
     ├── Forbidden               FORBIDDEN              403
-    │   └── OriginDenied        ORIGIN_DENIED          403
+    │   ├── OriginDenied        ORIGIN_DENIED          403
+    │   └── ToolDenied          TOOL_DENIED            403
     ├── NotFound                NOT_FOUND              404
     │   ├── SessionNotFound     SESSION_NOT_FOUND      404
     │   ├── TurnNotFound        TURN_NOT_FOUND         404
@@ -18,11 +19,15 @@
     │   ├── TurnInProgress      TURN_IN_PROGRESS       409
     │   └── IdempotencyConflict IDEMPOTENCY_CONFLICT   409
     ├── SessionExpired          SESSION_EXPIRED        410
+    ├── ApprovalExpired         APPROVAL_EXPIRED       410
     ├── PayloadTooLarge         PAYLOAD_TOO_LARGE      413
+    ├── ToolFailed              TOOL_FAILED            502
+    ├── ToolTimeout             TOOL_TIMEOUT           504
     ├── TryLater (retryable)
     │   ├── RateLimited         RATE_LIMITED           429
     │   ├── SessionLimit        SESSION_LIMIT          429
     │   ├── TurnQueueFull       TURN_QUEUE_FULL        429
+    │   ├── ToolBusy            TOOL_BUSY              429
     │   ├── SlowConsumer        SLOW_CONSUMER          503
     │   ├── Overloaded          OVERLOADED             503
     │   ├── ServerDraining      SERVER_DRAINING        503
@@ -125,6 +130,12 @@ class OriginDenied(Forbidden):
     code = "ORIGIN_DENIED"
 
 
+class ToolDenied(Forbidden):
+    """This tool may not be used here."""
+
+    code = "TOOL_DENIED"
+
+
 class NotFound(TalksyError):
     """There is nothing here."""
 
@@ -189,11 +200,32 @@ class SessionExpired(TalksyError):
     status = 410
 
 
+class ApprovalExpired(TalksyError):
+    """Nobody approved the call in time."""
+
+    code = "APPROVAL_EXPIRED"
+    status = 410
+
+
 class PayloadTooLarge(TalksyError):
     """This is longer than is allowed."""
 
     code = "PAYLOAD_TOO_LARGE"
     status = 413
+
+
+class ToolFailed(TalksyError):
+    """The tool failed."""
+
+    code = "TOOL_FAILED"
+    status = 502
+
+
+class ToolTimeout(TalksyError):
+    """The tool took too long."""
+
+    code = "TOOL_TIMEOUT"
+    status = 504
 
 
 class TryLater(TalksyError):
@@ -220,6 +252,13 @@ class TurnQueueFull(TryLater):
     """Too many messages wait in this session: wait for an answer first."""
 
     code = "TURN_QUEUE_FULL"
+    status = 429
+
+
+class ToolBusy(TryLater):
+    """Too many tools run at once: wait for one to end."""
+
+    code = "TOOL_BUSY"
     status = 429
 
 

@@ -1,6 +1,8 @@
 """What happens in a turn, and around it. Words: they import nothing of ours but other words.
 
-A streamed turn is ``Started (Chunk* StreamReset)* Chunk* Ending``, a plain one is ``Ending`` alone.
+A streamed turn is ``Started (Chunk | StreamReset | ToolAsked | ToolDone)* Ending``, a plain one the
+same without ``Started``, ``Chunk`` and ``StreamReset``. Each ``ToolAsked`` has its ``ToolDone``
+before the ending.
 Events are numbered by the journal that keeps them: an event does not know its own number. Nobody
 changes one; those that there are very many of are not frozen, since they are made in half the time.
 """
@@ -15,6 +17,9 @@ Scope = Literal["messages", "reads", "connects"]
 """What a limit counts."""
 Reason = Literal["completed", "cancelled", "interrupted", "failed"]
 ResetReason = Literal["provider_unavailable", "provider_timeout"]
+Decision = Literal["approve", "deny"]
+ToolStatus = Literal["done", "failed", "denied", "expired", "unknown"]
+"""How a call of a tool ended. ``unknown``: it may have run, and its node died before it said so."""
 
 
 @dataclass(slots=True)
@@ -50,6 +55,32 @@ class StreamReset:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolAsked:
+    """The model asks for a tool. ``ToolDone`` of the same call follows."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+    expires_at: int | None = None
+    """Where a person must approve it first: until when, in milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDone:
+    """A call of a tool is over, however it ended."""
+
+    call_id: str
+    name: str
+    status: ToolStatus
+    result: Any = None
+    """What it returned, as JSON has it; None where there is an ``error``."""
+    error: Mapping[str, Any] | None = None
+    """What a client is told of a failure: ``{code, message, …}``."""
+    ms: int = 0
+    """How long it ran; waiting does not count."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """The one ending of a turn. Nothing follows."""
 
@@ -71,7 +102,7 @@ class Ending:
     """The turn in which the same message is tried again, where nothing had been said yet."""
 
 
-Event = Started | Chunk | StreamReset
+Event = Started | Chunk | StreamReset | ToolAsked | ToolDone
 """What a journal keeps under a number; the ending is kept apart, since each reader numbers it."""
 
 
@@ -82,6 +113,8 @@ class Active:
     turn_id: str
     last_seq: int
     """The last number there is, -1 for none."""
+    pending: Sequence[str] = ()
+    """The calls that wait for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +153,16 @@ class MessageAdded:
     """Another device of the session said something."""
 
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDecided:
+    """Somebody decided about a call that waited for a person."""
+
+    call_id: str
+    decision: Decision
+    turn_id: str | None = None
+    """The turn that asked for it; None where a client did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +207,7 @@ Notice = (
     | SessionRestored
     | SessionOver
     | MessageAdded
+    | ToolDecided
     | Limited
     | AuthExpiring
     | Draining

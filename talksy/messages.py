@@ -1,7 +1,8 @@
 """What is said, and by whom. Words: they import nothing of ours."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant"]
 
@@ -29,11 +30,37 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a model is told of it; ``parameters`` is a JSON Schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model asks for a tool, its arguments complete."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] | None
+    """None where what the model wrote is no JSON object."""
+    raw: str = ""
+    """What it wrote, where that is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """One message as a model reads it."""
 
-    role: Role
+    role: Role | Literal["tool"]
+    """``tool``: what a call that the model asked for came to."""
     content: str
+    calls: Sequence[ToolCall] = ()
+    """What an assistant asked for behind its text. A ``tool`` for each follows."""
+    call_id: str | None = None
+    """Of a ``tool``: the call that it answers."""
 
 
 def size(text: str) -> int:

@@ -36,7 +36,7 @@ class TurnRow:
     owner: str
     fence: int
     status: str
-    """``running``, or the reason of its ending."""
+    """``running``, ``parked`` while it waits for a person, or the reason of its ending."""
     streamed: bool
     attempt: int
     text: str
@@ -57,10 +57,19 @@ class TurnRow:
     """The ending that somebody asks of the node that writes it."""
     next_turn_id: str | None = None
     """The turn in which the same message was tried again."""
+    scope: str | None = None
+    """What the token that asked for it allows."""
+    taken: bool = False
+    """Its writer died: whoever owns it now gives it its ending, and no more."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has its ending."""
+        return self.status not in {"running", "parked"}
 
     def runs_at(self, node: str) -> bool:
         """Whether this node writes it: what it took over from another it only ends."""
-        return self.status == "running" and self.owner == node and self.fence == 1
+        return self.status == "running" and self.owner == node and not self.taken
 
 
 def turn_row(row: Row[Any]) -> TurnRow:

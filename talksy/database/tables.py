@@ -56,6 +56,8 @@ users = Table(
     # The address folded to one case: who registers first has it.
     Column("email_key", String(254), nullable=False, unique=True),
     Column("password_hash", String(72), nullable=False),
+    # What its tokens allow beside talking, as OAuth writes it: names with blanks between.
+    Column("scope", String(1000), nullable=False, server_default="tools:basic"),
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -118,6 +120,8 @@ messages = Table(
     Column("streamed", Boolean, nullable=False, server_default=text("false")),
     Column("turn_id", String(40), nullable=False),
     Column("reply_to", String(128)),
+    # What the token that sent a question allows.
+    Column("scope", String(1000)),
     Column("interrupted", Boolean, nullable=False, server_default=text("false")),
     # Of a question, which model is asked for; of an answer, which one gave it.
     Column("provider", Told(String(64))),
@@ -142,8 +146,11 @@ turns = Table(
     # The node that writes the turn, and how often it changed hands.
     Column("owner", String(64), nullable=False),
     Column("fence", Integer, nullable=False, server_default="1"),
-    # 'running', or the reason of its ending.
+    # 'running', 'parked' (it waits for a person, and nobody writes it), or how it ended.
     Column("status", String(16), nullable=False),
+    # Its writer died: whoever owns it now gives it its ending, and no more.
+    Column("taken", Boolean, nullable=False, server_default=text("false")),
+    Column("scope", String(1000)),
     Column("streamed", Boolean, nullable=False),
     Column("attempt", Integer, nullable=False, server_default="1"),
     # Counts the turns of a session from 1, in the order in which they began.
@@ -163,16 +170,55 @@ turns = Table(
     Column("degraded", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
-    # The lane: one running turn a session.
+    # The lane: one turn a session that has not ended.
     Index(
         "uq_turns_lane",
         "session_id",
         unique=True,
-        sqlite_where=text("status = 'running'"),
-        postgresql_where=text("status = 'running'"),
+        sqlite_where=text("status IN ('running', 'parked')"),
+        postgresql_where=text("status IN ('running', 'parked')"),
     ),
     Index("ix_turns_order", "session_id", "ordinal"),
     Index("ix_turns_created_at", "created_at"),
+)
+
+parked_turns = Table(
+    "parked_turns",
+    metadata,
+    Column("turn_id", String(40), primary_key=True),
+    # When the first of its calls is not waited for any more.
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    # All that another node needs to go on with it.
+    Column("state", LargeBinary, nullable=False),
+)
+
+tool_calls = Table(
+    "tool_calls",
+    metadata,
+    # The tool is told it, too: under this key it has its effect once.
+    Column("id", String(40), primary_key=True),
+    # The turn that asked for it; none where a client did.
+    Column("turn_id", String(40), index=True),
+    Column("session_id", String(40), nullable=False, index=True),
+    Column("tool", String(128), nullable=False),
+    Column("arguments", LargeBinary, nullable=False),
+    # It may run a second time without harm.
+    Column("idempotent", Boolean, nullable=False),
+    # 'waiting' for a person, who 'approved' it; 'running'; or how it ended.
+    Column("status", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False, index=True),
+    Column("expires_at", BigInteger),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("user_id", String(40), primary_key=True),
+    Column("id", String(40), primary_key=True),
+    Column("content", Told(Text()), nullable=False),
+    # The session in which it was said.
+    Column("source", String(40), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
 )
 
 nodes = Table(

@@ -1,7 +1,8 @@
 """Events as lines of the log, and back. A line is one JSON array and has no newline in it.
 
 ``["s", messageId]`` begins a streamed turn, ``["c", index, content]`` is a chunk, ``["r", reason]``
-a reset; ``["e", {…}]`` is the ending, the last there is. Lines of another kind than these are of a
+a reset, ``["a", {…}]`` asks for a tool and ``["d", {…}]`` says what came of it; ``["e", {…}]`` is
+the ending, the last there is. Lines of another kind than these are of a
 later version: they raise ``ValueError``, and the database answers instead.
 """
 
@@ -11,7 +12,7 @@ from typing import Any, assert_never
 
 import orjson
 
-from talksy.events import Chunk, Ending, Event, Started, StreamReset
+from talksy.events import Chunk, Ending, Event, Started, StreamReset, ToolAsked, ToolDone
 from talksy.messages import Usage
 
 ENDING = b'["e"'
@@ -27,6 +28,10 @@ def line_of(event: Event) -> bytes:
             return orjson.dumps(["s", message_id])
         case StreamReset(reason):
             return orjson.dumps(["r", reason])
+        case ToolAsked():
+            return orjson.dumps(["a", asdict(event)])
+        case ToolDone():
+            return orjson.dumps(["d", asdict(event)])
         case _:
             assert_never(event)
 
@@ -40,6 +45,11 @@ def event_of(line: bytes) -> Event:
             return Started(message_id)
         case ["r", ("provider_unavailable" | "provider_timeout") as reason]:
             return StreamReset(reason)
+        case [("a" | "d") as kind, {**told}]:
+            try:
+                return ToolAsked(**told) if kind == "a" else ToolDone(**told)
+            except TypeError as error:
+                raise ValueError("this event is of another version") from error
     raise ValueError("this line of the log is of another version")
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from talksy.errors import Cause
 from talksy.events import Delta, StreamReset
-from talksy.messages import Prompt, Usage
+from talksy.messages import Prompt, ToolCall, ToolSpec, Usage
 
 __all__ = [
     "Answering",
@@ -45,28 +45,10 @@ class Working:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
-    """The model asks for a tool, its arguments complete."""
-
-    id: str
-    name: str
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Used:
     """What the answer cost, at most once and after the last delta."""
 
     usage: Usage
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
-    """A tool as a model is told of it; ``parameters`` is a JSON Schema."""
-
-    name: str
-    description: str
-    parameters: dict[str, Any]
 
 
 Part = Answering | Delta | StreamReset | ToolCall | Used | Working
