@@ -17,14 +17,16 @@ from talksy.auth import AccessTokens, Auth, KnownLogins, Passwords, TokenCache, 
 from talksy.config import Settings, SettingsError
 from talksy.database import Database, inspect
 from talksy.database.accounts import Accounts
+from talksy.database.calls import Calls
 from talksy.database.clock import Clock
+from talksy.database.facts import Facts
 from talksy.database.history import History
 from talksy.database.lane import Lane
 from talksy.database.leases import Leases
 from talksy.database.logins import Logins
 from talksy.database.machine import only_machine
 from talksy.database.sessions import SessionRows
-from talksy.gateway import Caps, Gateway, News, Rules
+from talksy.gateway import Caps, Gateway, News, Rules, Workshop
 from talksy.health import NodeHealth
 from talksy.ids import new_id
 from talksy.journal import Bounds, Journal
@@ -32,8 +34,13 @@ from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.readings import add_readings
 from talksy.sessions import Life, Sessions
-from talksy.state import Away, MemoryWindows
+from talksy.state import Away, MemoryWindows, Slots
 from talksy.state.redis import RedisState
+from talksy.tools import ToolBounds, Toolbox, ToolWatcher
+from talksy.tools.builtin.memory import memory_tools
+from talksy.tools.mcp import open_mcp
+from talksy.tools.opening import open_toolbox
+from talksy.tools.sandbox import SandboxBounds
 from talksy.tracing import open_tracing
 from talksy.transports.contracts import setup_contracts
 from talksy.transports.handover import Handover
@@ -98,8 +105,19 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             if settings.shares_database
             else None
         )
+        toolbox = await enter(
+            opened_tools(
+                settings,
+                database,
+                clock,
+                slots=state.slots if state else None,
+                watcher=metrics.tools,
+            )
+        )
+        calls = Calls(database, owner=node)
         journal = Journal(
             lane,
+            calls=calls,
             clock=clock,
             bounds=bounds(settings),
             metrics=metrics,
@@ -115,6 +133,9 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             lane=lane,
             history=History(database),
             journal=journal,
+            workshop=Workshop(
+                toolbox, calls, clock, settings.tool_approval_timeout_ms, settings.tool_max_steps
+            ),
             model=models.usual,
             others=models.others,
             clock=clock,
@@ -282,6 +303,44 @@ async def opened_models(
 
 
 @asynccontextmanager
+async def opened_tools(
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    *,
+    slots: Slots | None = None,
+    watcher: ToolWatcher | None = None,
+    settle: float = 0.0,
+) -> AsyncIterator[Toolbox]:
+    """What models and clients may call. Servers of tools are waited for no longer than ``settle``
+    seconds. Raises ``SettingsError`` for tools that cannot be had.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            toolbox = await stack.enter_async_context(
+                open_toolbox(
+                    modules=settings.tool_modules,
+                    sandboxed=settings.tool_sandboxed_modules,
+                    more=memory_tools(Facts(database), clock),
+                    fetch=settings.tool_fetch_url_enabled,
+                    bounds=tool_bounds(settings),
+                    sandbox_bounds=SandboxBounds(memory=settings.tool_sandbox_memory_mb << 20),
+                    slots=slots,
+                    watcher=watcher,
+                )
+            )
+        except ValueError as error:
+            fault = f"TOOL_MODULES or TOOL_SANDBOXED_MODULES: {error}"
+            raise SettingsError([fault]) from error
+        try:
+            links = await stack.enter_async_context(open_mcp(settings.tool_mcp_servers, toolbox))
+        except ValueError as error:
+            raise SettingsError([f"TOOL_MCP_SERVERS: {error}"]) from error
+        await links.settle(settle)
+        yield toolbox
+
+
+@asynccontextmanager
 async def opened_auth(settings: Settings, database: Database, clock: Clock) -> AsyncIterator[Auth]:
     """Accounts and tokens."""
     cached = settings.auth_cache_enabled
@@ -394,6 +453,18 @@ def life(settings: Settings) -> Life:
         age_ms=settings.session_max_age_ms,
         per_user=settings.max_sessions_per_user,
         per_node=settings.max_sessions_per_node,
+    )
+
+
+def tool_bounds(settings: Settings) -> ToolBounds:
+    """What calls of tools may take."""
+    return ToolBounds(
+        seconds=settings.tool_execution_timeout_ms / 1000,
+        parameter_bytes=settings.tool_max_parameter_size,
+        result_bytes=settings.tool_max_result_size,
+        per_session=settings.tool_max_concurrent_executions,
+        per_user=settings.tool_max_concurrent_per_user,
+        per_node=settings.tool_max_concurrent_per_node,
     )
 
 

@@ -207,10 +207,12 @@ Notice = (
     | SessionRestored
     | SessionOver
     | MessageAdded
+    | ToolAsked
     | ToolDecided
+    | ToolDone
     | Limited
     | AuthExpiring
     | Draining
     | Fault
 )
-"""What a connection is told beside the turns it reads."""
+"""What a connection is told beside the turns it reads; of tools, what clients call themselves."""

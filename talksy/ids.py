@@ -3,7 +3,7 @@
 import secrets
 from typing import Literal
 
-Kind = Literal["usr", "gst", "ses", "trn", "msg", "call", "fam", "req", "node", "jti"]
+Kind = Literal["usr", "gst", "ses", "trn", "msg", "call", "fam", "req", "node", "jti", "fct"]
 
 
 def new_id(kind: Kind) -> str:

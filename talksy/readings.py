@@ -157,3 +157,8 @@ def _add_redis(metrics: Metrics, state: RedisState) -> None:
         "Asks of a limit that this node answered alone, since Redis was away.",
         lambda: stats().local_hits,
     )
+    counter(
+        "talksy_tool_slots_local",
+        "Asks for a tool's slot that this node answered alone, since Redis was away.",
+        lambda: stats().local_slots,
+    )

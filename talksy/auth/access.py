@@ -8,6 +8,7 @@ from typing import Any, Literal
 import jwt
 
 from talksy.auth.identity import Identity
+from talksy.database.accounts import BASIC
 from talksy.errors import TokenExpired, Unauthenticated
 from talksy.ids import new_id
 
@@ -15,8 +16,6 @@ ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "talksy"
 VERSION = 1
 """Of the claims: a node reads its own and, once there is one, the version before."""
-SCOPE = "tools:basic"
-GUEST_SCOPE = "tools:none"
 MAX_CHARS = 4_096
 Kind = Literal["access", "guest"]
 _TEXTS = ("sub", "sid", "jti", "scope")
@@ -57,15 +56,15 @@ class AccessTokens:
         """Whether there may be guests."""
         return self._guest_ttl_ms is not None
 
-    def sign(self, user_id: str, family_id: str, *, now: int) -> AccessToken:
+    def sign(self, user_id: str, family_id: str, *, now: int, scope: str = BASIC) -> AccessToken:
         """A token for one login of a user, from ``now`` (milliseconds since the epoch)."""
-        return self._sign("access", user_id, family_id, SCOPE, now, self.ttl_ms)
+        return self._sign("access", user_id, family_id, scope, now, self.ttl_ms)
 
     def sign_guest(self, guest_id: str, *, now: int) -> AccessToken:
         """A token with which a guest comes back."""
         if self._guest_ttl_ms is None:
             raise Unauthenticated
-        return self._sign("guest", guest_id, guest_id, GUEST_SCOPE, now, self._guest_ttl_ms)
+        return self._sign("guest", guest_id, guest_id, BASIC, now, self._guest_ttl_ms)
 
     def read(self, token: str, *, now: int, guests: bool = False) -> Identity:
         """What a token says; a guest's is taken only with ``guests``.

@@ -90,7 +90,7 @@ class Auth:
         family = Family(new_id("fam"), account.id, now)
         token = refresh.new_token()
         await self._accounts.register(account, family, self._kept(token, now))
-        return self._grant(family, token, now, _user(account))
+        return self._grant(family, account.scope, token, now, _user(account))
 
     async def login(self, email: str, password: str) -> Grant:
         """A new login. Raises ``InvalidCredentials``, whichever of the two is wrong and after the
@@ -108,7 +108,7 @@ class Auth:
         family = Family(new_id("fam"), account.id, now)
         token = refresh.new_token()
         await self._accounts.login(family, self._kept(token, now))
-        return self._grant(family, token, now, _user(account))
+        return self._grant(family, account.scope, token, now, _user(account))
 
     async def _rehash(self, account: Account, password: str) -> None:
         """Makes the hash cost what it should; a password that was changed meanwhile stays."""
@@ -155,7 +155,8 @@ class Auth:
             token = refresh.unseal(sealed, spent)
             # Another tab may have gone on from there: what it spent must not be handed out.
             sealed, spent = await self._accounts.successor(refresh.digest(token)), token
-        return self._grant(Family(rotation.family_id, rotation.user_id, now), token, now)
+        family = Family(rotation.family_id, rotation.user_id, now)
+        return self._grant(family, rotation.scope, token, now)
 
     async def logout(self, refresh_token: str) -> None:
         """Ends the login the token belongs to. An unknown token ends nothing, and is fine."""
@@ -217,7 +218,7 @@ class Auth:
         now = self._clock()
         family = Family(new_id("fam"), account.id, now)
         await self._accounts.login(family)
-        return self._access.sign(account.id, family.id, now=now).text
+        return self._access.sign(account.id, family.id, now=now, scope=account.scope).text
 
     async def sweep(self) -> int:
         """Erases tokens that have run out, and counts them: for a timer, once an hour or so."""
@@ -264,8 +265,10 @@ class Auth:
     def _kept(self, token: str, now: int) -> RefreshToken:
         return RefreshToken(refresh.digest(token), now, now + self._refresh_ttl_ms)
 
-    def _grant(self, family: Family, token: str, now: int, user: User | None = None) -> Grant:
-        access = self._access.sign(family.user_id, family.id, now=now)
+    def _grant(
+        self, family: Family, scope: str, token: str, now: int, user: User | None = None
+    ) -> Grant:
+        access = self._access.sign(family.user_id, family.id, now=now, scope=scope)
         if user is not None:
             self._users.put(user)
         return Grant(access.text, token, access.expires_in, user)

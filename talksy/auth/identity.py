@@ -24,7 +24,13 @@ class Identity:
     issued_at: int
     expires_at: int
     scope: str
+    """What it allows, as OAuth writes it: names with blanks between."""
     guest: bool = False
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The names in its ``scope``."""
+        return frozenset(self.scope.split())
 
 
 @dataclass(frozen=True, slots=True)

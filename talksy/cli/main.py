@@ -31,6 +31,8 @@ def main() -> None:
     """Runs the command; what the operator can mend is said in a line, without a traceback."""
     # What is written here holds password hashes and what people said: it is its owner's alone.
     os.umask(0o077)
+    # TOOL_MODULES may name a file beside .env. Last, so that it stands before no other module.
+    sys.path.append(str(Path.cwd()))
     try:
         app()
     except SettingsError as error:
@@ -137,6 +139,35 @@ def usage(
     asyncio.run(run(Settings.load(), email=email, days=days, as_json=as_json))
 
 
+tools_app = typer.Typer(invoke_without_command=True)
+app.add_typer(tools_app, name="tools")
+
+
+@tools_app.callback()
+def tools(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the tools that there are, and from where; or call one."""
+    from talksy.cli.tools import tools as run
+
+    if context.invoked_subcommand is None:
+        asyncio.run(run(Settings.load(), as_json=as_json))
+
+
+@tools_app.command()
+def call(
+    name: Annotated[str, typer.Argument(help="The tool.")],
+    parameters: Annotated[str, typer.Argument(help="What it is given, as a JSON object.")] = "{}",
+    email: Annotated[str | None, typer.Option(help="For which account; nobody's else.")] = None,
+) -> None:
+    """Call a tool and print what it returns; 1 where it fails."""
+    from talksy.cli.tools import call as run
+
+    if not asyncio.run(run(Settings.load(), name, parameters, email=email)):
+        raise typer.Exit(1)
+
+
 @app.command()
 def token(
     email: Annotated[str, typer.Option(help="The account's e-mail address.")],
@@ -153,6 +184,39 @@ def token(
             return await auth.mint(email)
 
     typer.echo(asyncio.run(run()))
+
+
+users = typer.Typer(help="Look after accounts.", no_args_is_help=True)
+scopes = typer.Typer(help="What the tokens of an account allow.", no_args_is_help=True)
+users.add_typer(scopes, name="scope")
+app.add_typer(users, name="user")
+
+Email = Annotated[str, typer.Argument(help="The account's e-mail address.")]
+Scope = Annotated[str, typer.Argument(help="Such as tools:basic.")]
+
+
+@scopes.command("list")
+def list_scopes(email: Email) -> None:
+    """Print the scopes of an account."""
+    from talksy.cli.scopes import scopes as read
+
+    typer.echo(asyncio.run(read(Settings.load(), email)))
+
+
+@scopes.command("add")
+def add_scope(email: Email, scope: Scope) -> None:
+    """Give an account a scope, from its next token on."""
+    from talksy.cli.scopes import change
+
+    typer.echo(asyncio.run(change(Settings.load(), email, add=scope)))
+
+
+@scopes.command("remove")
+def remove_scope(email: Email, scope: Scope) -> None:
+    """Take a scope from an account, from its next token on."""
+    from talksy.cli.scopes import change
+
+    typer.echo(asyncio.run(change(Settings.load(), email, remove=scope)))
 
 
 @app.command()

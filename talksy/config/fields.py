@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -109,17 +110,29 @@ def _models(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(read)
 
 
-def _options(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    fault = 'is not a JSON object such as {"echo": {"delay_ms": 5}}'
-    try:
-        options = json.loads(value)
-    except (ValueError, RecursionError):
-        raise ValueError(fault) from None
-    if not isinstance(options, dict) or not all(isinstance(own, dict) for own in options.values()):
-        raise ValueError(fault)
-    return options
+def _objects(example: str) -> Callable[[Any], Any]:
+    """Reads a JSON object of objects; ``example`` shows one."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        fault = f"is not a JSON object such as {example}"
+        try:
+            objects = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError(fault) from None
+        if not isinstance(objects, dict) or not all(isinstance(o, dict) for o in objects.values()):
+            raise ValueError(fault)
+        return objects
+
+    return read
+
+
+def _modules(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError("is not a list of Python modules such as my_tools,shop.tools")
+    return names
 
 
 def _prompt(value: str) -> str:
@@ -157,7 +170,15 @@ Bytes = Annotated[int, Field(ge=1_000, le=100_000_000)]
 Environment = Annotated[Literal["development", "production", "test"], BeforeValidator(_lower)]
 ModelNames = Annotated[tuple[str, ...], BeforeValidator(_parts), AfterValidator(_models)]
 OnFailure = Annotated[Literal["reset", "fail"], BeforeValidator(_lower)]
-Options = Annotated[dict[str, dict[str, Any]], BeforeValidator(_options)]
+Options = Annotated[
+    dict[str, dict[str, Any]], BeforeValidator(_objects('{"echo": {"delay_ms": 5}}'))
+]
+Servers = Annotated[
+    dict[str, dict[str, Any]],
+    BeforeValidator(_objects('{"shop": {"url": "https://mcp.example.com"}}')),
+]
+Modules = Annotated[tuple[str, ...], BeforeValidator(_parts), AfterValidator(_modules)]
+Parts = Annotated[tuple[str, ...], BeforeValidator(_parts)]
 LogFormat = Annotated[Literal["json", "text"], BeforeValidator(_lower)]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_level)

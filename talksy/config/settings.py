@@ -118,6 +118,20 @@ class Settings(BaseModel):
     stream_coalesce_ms: f.MillisecondsOrOff = 30
     stream_coalesce_bytes: int = Field(64, ge=0, le=100_000)
 
+    tool_modules: f.Modules = ()
+    tool_sandboxed_modules: f.Parts = ()
+    tool_mcp_servers: f.Servers = Field({}, repr=False)
+    tool_execution_timeout_ms: f.Milliseconds = 30_000
+    tool_approval_timeout_ms: f.Milliseconds = 300_000
+    tool_max_steps: int = Field(8, ge=1, le=100)
+    tool_max_parameter_size: f.Bytes = 1_048_576
+    tool_max_result_size: f.Bytes = 65_536
+    tool_max_concurrent_executions: f.Count = 5
+    tool_max_concurrent_per_user: f.Count = 10
+    tool_max_concurrent_per_node: f.Count = 100
+    tool_sandbox_memory_mb: int = Field(256, ge=32, le=65_536)
+    tool_fetch_url_enabled: bool = False
+
     jwt_secret: f.Secrets = Field((), repr=False)
     """The first signs, all verify. Never empty after ``load``."""
     jwt_access_expiry: f.Seconds = 15 * 60

@@ -19,8 +19,12 @@ from sqlalchemy.exc import IntegrityError
 
 from talksy.database.engine import Database, reads, writes
 from talksy.database.tables import refresh_tokens, token_families, users
-from talksy.errors import EmailTaken
+from talksy.errors import EmailTaken, ValidationError
 
+BASIC = "tools:basic"
+"""The scope that everybody has, unless it was taken away."""
+SCOPE_CHARS = 1_000
+"""So long an account's scopes may be together: every token has them."""
 SWEEP_ROWS = 500
 """A sweep erases so many rows in one transaction: nobody waits long for it."""
 SETTLED_MS = 60_000
@@ -39,6 +43,8 @@ class Account:
     password_hash: str
     created_at: int
     """Milliseconds since the epoch."""
+    scope: str = BASIC
+    """What its tokens allow, as OAuth writes it: names with blanks between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class Rotation:
     outcome: Literal["rotated", "shared", "replayed"]
     family_id: str
     user_id: str
+    scope: str
+    """What the user's tokens allow now."""
     sealed: bytes | None = None
 
 
@@ -92,6 +100,7 @@ class Accounts:
                     email=account.email,
                     email_key=account.email_key,
                     password_hash=account.password_hash,
+                    scope=account.scope,
                     created_at=account.created_at,
                 )
             )
@@ -155,13 +164,13 @@ class Accounts:
             return None
         if first.rowcount:
             _add(connection, row["family_id"], successor)
-            return Rotation("rotated", row["family_id"], row["user_id"])
+            return _rotation("rotated", row)
         if row["revoked_at"] is not None or row["expires_at"] <= now:
             return None
         if now - row["used_at"] < grace_ms and row["successor"] is not None:
-            return Rotation("shared", row["family_id"], row["user_id"], row["successor"])
+            return _rotation("shared", row, row["successor"])
         _revoke(connection, row["family_id"], now)
-        return Rotation("replayed", row["family_id"], row["user_id"])
+        return _rotation("replayed", row)
 
     @reads
     def successor(self, connection: Connection, presented: str) -> bytes | None:
@@ -181,6 +190,31 @@ class Accounts:
             .values(password_hash=hashed)
         )
         return bool(renewed.rowcount)
+
+    @writes
+    def rescope(
+        self, connection: Connection, email_key: str, *, add: str = "", remove: str = ""
+    ) -> str | None:
+        """Gives a scope to the account of an address, or takes one from it, and returns what it has
+        then; tokens that were given out before keep theirs. None where there is no such account.
+
+        Raises ``ValidationError`` where it comes to have too many.
+        """
+        its = users.c.email_key == email_key
+        found = connection.execute(select(users.c.scope).where(its).with_for_update())
+        former = found.scalar_one_or_none()
+        if former is None:
+            return None
+        names = dict.fromkeys([*former.split(), *add.split()])
+        names.pop(remove, None)
+        scope = " ".join(names)
+        if len(scope) > SCOPE_CHARS:
+            raise ValidationError(
+                f"the scopes of an account may have {SCOPE_CHARS} characters together: "
+                "take one away first"
+            )
+        connection.execute(update(users).where(its).values(scope=scope))
+        return scope
 
     @writes
     def revoke(self, connection: Connection, presented: str, *, now: int) -> str | None:
@@ -275,11 +309,25 @@ def _add(connection: Connection, family_id: str, token: RefreshToken) -> None:
 
 def _token(connection: Connection, presented: str) -> RowMapping | None:
     found = connection.execute(
-        select(refresh_tokens, token_families.c.user_id, token_families.c.revoked_at)
+        select(
+            refresh_tokens,
+            token_families.c.user_id,
+            token_families.c.revoked_at,
+            users.c.scope,
+        )
         .join(token_families, token_families.c.id == refresh_tokens.c.family_id)
+        .join(users, users.c.id == token_families.c.user_id)
         .where(refresh_tokens.c.hash == presented)
     )
     return found.mappings().one_or_none()
+
+
+def _rotation(
+    outcome: Literal["rotated", "shared", "replayed"],
+    row: RowMapping,
+    sealed: bytes | None = None,
+) -> Rotation:
+    return Rotation(outcome, row["family_id"], row["user_id"], row["scope"], sealed)
 
 
 def _revoke(connection: Connection, family_id: str, now: int) -> None:

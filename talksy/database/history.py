@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from talksy.database.engine import Database, reads
+from talksy.database.parking import waiting
 from talksy.database.rows import TurnRow, message, turn_row
 from talksy.database.statements import LANE, MESSAGE, RUNNING, WAITING
 from talksy.database.tables import messages, turns
@@ -84,7 +85,9 @@ class Scene:
     turns: int
     """How many have begun."""
     running: TurnRow | None
-    """The turn that runs, whoever writes it."""
+    """The turn that has not ended, whoever writes it."""
+    pending: Sequence[str]
+    """Its calls that wait for a person."""
     waiting: Sequence[str]
     """The turns that wait, first first."""
     messages: Sequence[Message]
@@ -136,9 +139,12 @@ class History:
         """How things stand in a session; of its messages as many as ``read`` gives."""
         asked = {"session": session_id}
         stands = connection.execute(LANE, asked).one()
+        running = turn_row(connection.execute(RUNNING, asked).one()) if stands.running else None
+        parked = running is not None and running.status == "parked"
         return Scene(
             turns=stands.begun,
-            running=turn_row(connection.execute(RUNNING, asked).one()) if stands.running else None,
+            running=running,
+            pending=waiting(connection, stands.running) if parked else (),
             waiting=connection.execute(WAITING, asked).scalars().all() if stands.waiting else (),
             # Nothing is shown that had no turn.
             messages=_page(connection, session_id, limit) if stands.begun else (),

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Row
 from talksy.database.engine import Database, alone, reads, writes
 from talksy.database.history import PAGE_CHARS, context
 from talksy.database.leases import alive
+from talksy.database.parking import Halt, close, park, wake
 from talksy.database.rows import TurnRow, Wanted, turn_row
 from talksy.database.statements import (
     ADD_ANSWER,
@@ -53,6 +54,8 @@ class Draft:
     retry: bool = False
     model: str | None = None
     """The model that is asked for; None for the usual one."""
+    scope: str | None = None
+    """What the token that asks allows."""
     turn_id: str = field(default_factory=lambda: new_id("trn"))
     """The turn's id, if there comes to be one."""
 
@@ -165,7 +168,7 @@ class Lane(TurnRows):
             return Admission(draft.turn_id, queued=True, started=started)
         interrupts = None
         if draft.on_busy == "interrupt":
-            interrupts = _want(connection, running, "interrupted")
+            interrupts = _want(connection, self._owner, running, "interrupted")
         return Admission(draft.turn_id, queued=True, interrupts=interrupts)
 
     def _check_room(self, waiting: int, draft: Draft) -> None:
@@ -246,6 +249,8 @@ class Lane(TurnRows):
         )
         if changed.rowcount == 0:
             return Finished(won=False, next=self._mine(connection, turn.session_id))
+        if turn.fence > 1:
+            close(connection, turn)
         if ending.text:
             _answer(connection, turn, ending, ending.text)
         add_usage(connection, turn.session_id, ending)
@@ -275,7 +280,7 @@ class Lane(TurnRows):
                 turns.c.status == "running",
                 ~alive(turns.c.owner),
             )
-            .values(owner=self._owner, fence=turns.c.fence + 1)
+            .values(owner=self._owner, fence=turns.c.fence + 1, taken=True)
             .returning(turns)
         )
         row = claimed.one_or_none()
@@ -283,11 +288,22 @@ class Lane(TurnRows):
 
     @writes
     def want(self, connection: Connection, turn_id: str, reason: Wanted) -> TurnRow | None:
-        """Asks whoever writes a running turn to end it; the first who asks counts.
+        """Asks whoever writes a running turn to end it; the first who asks counts. One that waits
+        for a person goes on in this node's name, to its end.
 
-        Returns the turn, None where it does not run.
+        Returns the turn, None where it has ended.
         """
-        return _want(connection, turn_id, reason)
+        return _want(connection, self._owner, turn_id, reason)
+
+    @writes
+    def park(
+        self, connection: Connection, halt: Halt, now: int
+    ) -> Literal["parked", "wanted", "lost"]:
+        """Lets a turn wait for a person, in nobody's name, unless somebody ``wanted`` its end
+        meanwhile, or it is another node's.
+        """
+        alone(connection, halt.turn.session_id)
+        return park(connection, self._owner, halt, now)
 
     @writes
     def drop(
@@ -346,6 +362,7 @@ def _asked(draft: Draft) -> Mapping[str, Any]:
         "message": draft.message_id,
         "its_streamed": draft.streamed,
         "its_model": draft.model,
+        "its_scope": draft.scope,
     }
 
 
@@ -356,6 +373,7 @@ def _asked_in(row: Row[Any]) -> Mapping[str, Any]:
         "message": row.id,
         "its_streamed": row.streamed,
         "its_model": row.model,
+        "its_scope": row.scope,
     }
 
 
@@ -364,7 +382,9 @@ def _message(connection: Connection, session_id: str, message_id: str) -> Row[An
     return connection.execute(MESSAGE, asked).one_or_none()
 
 
-def _want(connection: Connection, turn_id: str, reason: Wanted) -> TurnRow | None:
+def _want(connection: Connection, owner: str, turn_id: str, reason: Wanted) -> TurnRow | None:
+    if (woken := wake(connection, owner, turn_id, reason)) is not None:
+        return woken
     asked = connection.execute(
         update(turns)
         .where(turns.c.id == turn_id, turns.c.status == "running")
@@ -391,7 +411,7 @@ def _ended_short(connection: Connection, former: Row[Any]) -> bool:
     """Whether the message's last turn is over and did not complete."""
     query = select(turns.c.status).where(turns.c.id == former.turn_id)
     status = connection.execute(query).scalar_one_or_none()
-    return status not in {None, "running", "completed"}
+    return status not in {None, "running", "parked", "completed"}
 
 
 def _make_room(connection: Connection, session_id: str) -> int:
@@ -431,6 +451,7 @@ def _store(
                 "streamed": draft.streamed,
                 "turn_id": draft.turn_id,
                 "model": draft.model,
+                "scope": draft.scope,
                 "created_at": now,
             },
         )
@@ -448,7 +469,13 @@ def _store(
     connection.execute(
         update(messages)
         .where(of_session, messages.c.id == draft.message_id)
-        .values(state=state, streamed=draft.streamed, turn_id=draft.turn_id, model=draft.model)
+        .values(
+            state=state,
+            streamed=draft.streamed,
+            turn_id=draft.turn_id,
+            model=draft.model,
+            scope=draft.scope,
+        )
     )
 
 

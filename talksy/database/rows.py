@@ -27,6 +27,15 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Woken:
+    """What a turn was parked with that goes on now."""
+
+    state: bytes
+    calls: Mapping[str, str]
+    """What became of each of its calls."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnRow:
     """One turn: who writes it, and how it ended."""
 
@@ -61,6 +70,8 @@ class TurnRow:
     """What the token that asked for it allows."""
     taken: bool = False
     """Its writer died: whoever owns it now gives it its ending, and no more."""
+    woken: Woken | None = None
+    """What it was parked with, for whoever goes on with it."""
 
     @property
     def ended(self) -> bool:

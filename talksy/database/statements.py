@@ -19,7 +19,7 @@ _session = bindparam("session", type_=String)
 _message = bindparam("message", type_=String)
 _of_session = messages.c.session_id == _session
 _queued = messages.c.state == "queued"
-_running = (turns.c.session_id == _session, turns.c.status == "running")
+_running = (turns.c.session_id == _session, turns.c.status.in_(("running", "parked")))
 
 MESSAGE = select(messages).where(_of_session, messages.c.id == _message)
 """A message, by ``session`` and ``message``."""
@@ -36,15 +36,15 @@ LANE = select(
     .label("last"),
     func.coalesce(LAST.scalar_subquery(), 0).label("begun"),
 )
-"""How things stand in a ``session``: the turn that runs, how many wait, the last position and how
-many turns have begun.
+"""How things stand in a ``session``: the turn that has not ended, how many wait,
+the last position and how many turns have begun.
 """
 
 FIRST = select(messages).where(_of_session, _queued).order_by(messages.c.position).limit(1)
 """The first message that waits in a ``session``."""
 
 RUNNING = select(turns).where(*_running)
-"""The turn that runs in a ``session``."""
+"""The turn that has not ended in a ``session``."""
 
 WAITING = select(messages.c.turn_id).where(_of_session, _queued).order_by(messages.c.position)
 """The turns that wait in a ``session``, first first."""
@@ -68,6 +68,7 @@ ADD_TURN = (
         + 1,
         ordinal=func.coalesce(LAST.scalar_subquery(), 0) + 1,
         model=its(turns.c.model),
+        scope=its(turns.c.scope),
         created_at=its(turns.c.created_at),
         ended_at=its(turns.c.ended_at),
     )

@@ -195,8 +195,9 @@ parked_turns = Table(
 tool_calls = Table(
     "tool_calls",
     metadata,
-    # The tool is told it, too: under this key it has its effect once.
-    Column("id", String(40), primary_key=True),
+    # The tool is told it, too: under this key it has its effect once. Where a client chose an id,
+    # it stands behind that of its session and a slash.
+    Column("id", String(200), primary_key=True),
     # The turn that asked for it; none where a client did.
     Column("turn_id", String(40), index=True),
     Column("session_id", String(40), nullable=False, index=True),

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, func, select
 
 from talksy.database.engine import Database, reads
 from talksy.database.leases import alive
+from talksy.database.parking import waiting, with_state
 from talksy.database.rows import TurnRow, turn_row
 from talksy.database.statements import LANE, RUNNING, WAITING
 from talksy.database.tables import messages, turns
@@ -54,7 +55,7 @@ class TurnRows:
 
     @reads
     def running(self, connection: Connection, session_id: str) -> TurnRow | None:
-        """The turn that runs in a session, whoever writes it."""
+        """The turn that has not ended in a session, whoever writes it."""
         row = connection.execute(RUNNING, {"session": session_id}).one_or_none()
         return turn_row(row) if row else None
 
@@ -84,12 +85,22 @@ class TurnRows:
         return connection.execute(WAITING, {"session": session_id}).scalars().all()
 
     @reads
-    def own(self, connection: Connection) -> Mapping[str, int]:
-        """What runs in this node's name: the turns' ids, and how often each changed hands."""
-        query = select(turns.c.id, turns.c.fence).where(
+    def own(self, connection: Connection) -> Mapping[str, bool]:
+        """What runs in this node's name: the turns' ids, and whether it was taken over."""
+        query = select(turns.c.id, turns.c.taken).where(
             turns.c.status == "running", turns.c.owner == self._owner
         )
-        return {row.id: row.fence for row in connection.execute(query)}
+        return {row.id: row.taken for row in connection.execute(query)}
+
+    @reads
+    def awake(self, connection: Connection, turn: TurnRow) -> TurnRow:
+        """The turn with what it was parked with, if it was."""
+        return with_state(connection, turn)
+
+    @reads
+    def pending(self, connection: Connection, turn_id: str) -> Sequence[str]:
+        """The calls of a turn that wait for a person."""
+        return waiting(connection, turn_id)
 
     @reads
     def orphans(self, connection: Connection) -> Sequence[TurnRow]:
@@ -108,7 +119,7 @@ class TurnRows:
     @reads
     def stalled(self, connection: Connection) -> Sequence[str]:
         """Sessions in which messages wait and nothing runs."""
-        busy = select(turns.c.session_id).where(turns.c.status == "running")
+        busy = select(turns.c.session_id).where(turns.c.status.in_(("running", "parked")))
         rows = connection.execute(
             select(messages.c.session_id)
             .where(messages.c.state == "queued", messages.c.session_id.not_in(busy))

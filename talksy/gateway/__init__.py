@@ -2,11 +2,24 @@
 
 from talksy.gateway.connection import Connection, Outlet
 from talksy.gateway.gateway import Gateway
+from talksy.gateway.hands import Workshop
 from talksy.gateway.news import News
 from talksy.gateway.registry import Caps
-from talksy.gateway.requests import Hello, Info, Receipt, Resumed, Rules, Say
+from talksy.gateway.requests import (
+    Call,
+    Called,
+    Hello,
+    Info,
+    Receipt,
+    Resumed,
+    Rules,
+    Say,
+    Verdict,
+)
 
 __all__ = [
+    "Call",
+    "Called",
     "Caps",
     "Connection",
     "Gateway",
@@ -18,4 +31,6 @@ __all__ = [
     "Resumed",
     "Rules",
     "Say",
+    "Verdict",
+    "Workshop",
 ]

@@ -28,6 +28,7 @@ from talksy.errors import (
     error_payload,
 )
 from talksy.events import (
+    Decision,
     Draining,
     Fault,
     SessionCreated,
@@ -35,11 +36,23 @@ from talksy.events import (
     SessionRestored,
 )
 from talksy.gateway.budgets import Budgets
+from talksy.gateway.calls import ClientCalls
 from talksy.gateway.connection import Connection, Outlet
 from talksy.gateway.expiry import Expiry
+from talksy.gateway.hands import Workshop
 from talksy.gateway.news import News
 from talksy.gateway.registry import Caps, Registry
-from talksy.gateway.requests import Hello, Info, Receipt, Resumed, Rules, Say
+from talksy.gateway.requests import (
+    Call,
+    Called,
+    Hello,
+    Info,
+    Receipt,
+    Resumed,
+    Rules,
+    Say,
+    Verdict,
+)
 from talksy.gateway.turns import Turns
 from talksy.ids import new_id
 from talksy.journal import Journal
@@ -47,6 +60,7 @@ from talksy.messages import Message
 from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.sessions import Session, Sessions
+from talksy.tools import ToolDefinition
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +79,7 @@ class Gateway:
         lane: Lane,
         history: History,
         journal: Journal,
+        workshop: Workshop,
         model: LanguageModel,
         others: Mapping[str, LanguageModel] | None = None,
         clock: Callable[[], int],
@@ -74,6 +89,8 @@ class Gateway:
         news: News | None = None,
     ) -> None:
         self._auth = auth
+        self.tool_ms = workshop.toolbox.usual_ms
+        """How long a call of a tool may take that does not say itself."""
         self._sessions = sessions
         self._lane = lane
         self._history = history
@@ -97,6 +114,10 @@ class Gateway:
             rules=self._rules,
             clock=clock,
             news=self._news,
+            workshop=workshop,
+        )
+        self._calls = ClientCalls(
+            workshop, turns=self._turns, registry=self._registry, news=self._news
         )
         self._doubts = asyncio.Event()
         """Another node said that a session is over."""
@@ -126,6 +147,7 @@ class Gateway:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+                await self._calls.drain(0)
                 await self._turns.close()
                 await self._leave()
 
@@ -212,6 +234,8 @@ class Gateway:
                     session.id, session.expires_at, history, active, connection.guest_token
                 )
             )
+            for asked in await self._calls.waiting(session.id):
+                connection.outlet.tell(asked)
         elif session is not None:
             connection.outlet.tell(
                 SessionCreated(
@@ -327,6 +351,7 @@ class Gateway:
             on_busy=say.on_busy,
             retry=say.retry,
             model=say.model,
+            scope=connection.identity.scope,
         )
         try:
             await self._budgets.take(connection, "messages")
@@ -402,6 +427,46 @@ class Gateway:
             active=await self._turns.active(session.id),
         )
 
+    # ---- tools
+
+    def tools(self, connection: Connection, category: str | None) -> list[ToolDefinition]:
+        """The tools that may be used, by name; those of one category or all."""
+        return self._calls.offered(connection.identity, category)
+
+    def tool(self, connection: Connection, name: str) -> ToolDefinition:
+        """One of them. Raises ``ToolNotFound``, ``ToolDenied`` or ``Forbidden``."""
+        return self._calls.find(connection.identity, name)
+
+    async def call(self, connection: Connection, call: Call) -> Called:
+        """Makes a call, or has a person asked first. ``begin`` of what it returns must be called.
+
+        Raises ``ToolNotFound``, ``ToolDenied``, ``Forbidden``, ``PayloadTooLarge``,
+        ``ValidationError``, ``ToolBusy``, ``IdempotencyConflict``, ``SessionExpired``,
+        ``RateLimited``, ``ServerDraining`` or ``Overloaded``.
+        """
+        try:
+            tool, arguments = self._calls.check(connection.identity, call)
+            session = await self._living(connection)
+        except TalksyError:
+            await self.charge(connection)
+            raise
+        if self.draining:
+            raise ServerDraining
+        await self._budgets.take(connection, "messages")
+        self._sessions.touch(session)
+        return await self._calls.start(connection, session.id, tool, arguments, call.call_id)
+
+    async def decide(self, connection: Connection, call_id: str, decision: Decision) -> Verdict:
+        """Decides about a call that waits for a person. ``begin`` of what it returns must be
+        called.
+
+        Raises ``NotFound``, ``ApprovalExpired``, ``SessionExpired`` or ``Overloaded``.
+        """
+        session = await self._living(connection)
+        return await self._calls.decide(connection, session.id, call_id, decision)
+
+    # ---- turns and sessions
+
     async def resume(self, connection: Connection, turn_id: str, after: int) -> Resumed:
         """Goes on with a turn behind number ``after``. Raises ``TurnNotFound``."""
         await self._living(connection)
@@ -417,8 +482,10 @@ class Gateway:
         # First, so that nothing more is said in it while what runs is cancelled.
         row = await self._sessions.end(session)
         self._news.tell("over", session.id)
+        stopped = self._calls.stop(session.id, SessionExpired())
         try:
             await self._turns.end(session.id)
+            await asyncio.gather(*stopped, return_exceptions=True)
         finally:
             for other in self._registry.of(session.id):
                 if other is not connection:
@@ -434,7 +501,7 @@ class Gateway:
         for connection in list(self._registry.all):
             spread = random.randrange(self._rules.spread_ms + 1)  # noqa: S311 - no secret
             connection.outlet.tell(Draining(spread))
-        await self._journal.drain(seconds)
+        await asyncio.gather(self._journal.drain(seconds), self._calls.drain(seconds))
 
     def _revoked(self, family_id: str) -> None:
         self._news.tell("revoked", family_id)
@@ -470,6 +537,7 @@ class Gateway:
                 await asyncio.sleep(SWEEP_SECONDS)
                 continue
             for session in over:
+                self._calls.stop(session.id, SessionExpired())
                 for connection in self._registry.of(session.id):
                     # Who came since is in the session that was opened again.
                     if connection.session is session:

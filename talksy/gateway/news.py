@@ -12,8 +12,9 @@ from talksy.state import Away, Bus
 
 log = structlog.get_logger(__name__)
 
-Kind = Literal["turns", "over", "revoked"]
-"""``turns`` of a session began, or ended waiting; a session is ``over``; a login is ``revoked``."""
+Kind = Literal["turns", "tools", "over", "revoked"]
+"""``turns`` of a session began, or ended waiting; something is to be told of its ``tools``; a
+session is ``over``; a login is ``revoked``."""
 
 CHANNEL = "fleet"
 QUEUED = 1_000
@@ -42,7 +43,9 @@ class News:
         """How many words of this node nobody was told."""
 
     def on(self, kind: Kind, hear: Callable[[str], None]) -> None:
-        """``hear`` is given the name in each word of this kind that another node tells."""
+        """``hear`` is given the name, and what stands behind it, in each word of this kind that
+        another node tells.
+        """
         self._hears[kind].append(hear)
 
     def sweep(self, look: Callable[[], Awaitable[None]]) -> None:

@@ -1,10 +1,11 @@
 """What is asked at the door, and what it answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from talksy.database.lane import OnBusy
-from talksy.events import Active
+from talksy.events import Active, Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,33 @@ class Say:
     retry: bool = False
     model: str | None = None
     """One of those that may be chosen; None for the usual one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool that a client calls."""
+
+    tool: str
+    parameters: Mapping[str, Any]
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call was accepted. ``begin`` must be called once its sender was told."""
+
+    call_id: str
+    begin: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What counts for a call that waited. ``begin`` must be called once its sender was told."""
+
+    decision: Decision
+    already: bool
+    """Somebody had decided before."""
+    begin: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,18 @@ import structlog
 
 from talksy.ai.llm import LanguageModel
 from talksy.conversation import BYTES_PER_TOKEN, Turn, trim
+from talksy.database.calls import Decided
 from talksy.database.history import History
 from talksy.database.lane import Admission, Draft, Lane
 from talksy.database.rows import TurnRow
 from talksy.errors import Overloaded, TalksyError, TurnNotFound
-from talksy.events import Active, MessageAdded
+from talksy.events import Active, Decision, MessageAdded
 from talksy.gateway.connection import Connection
+from talksy.gateway.hands import UNTRUSTED, Workshop
 from talksy.gateway.news import News
 from talksy.gateway.registry import Registry
 from talksy.gateway.requests import Receipt, Resumed, Rules
-from talksy.journal import Journal, Mirror, Reader
+from talksy.journal import Again, Journal, Mirror, Reader
 from talksy.messages import Message, Prompt
 
 log = structlog.get_logger(__name__)
@@ -43,8 +45,10 @@ class Turns:
         rules: Rules,
         clock: Callable[[], int],
         news: News,
+        workshop: Workshop | None = None,
     ) -> None:
         self._lane = lane
+        self._workshop = workshop
         self._history = history
         self._journal = journal
         self._registry = registry
@@ -122,21 +126,35 @@ class Turns:
 
     # ---- what the journal asks for
 
-    async def compose(self, row: TurnRow) -> Turn:
-        """The turn that answers a message: what was said before it, as far as it fits."""
+    async def compose(self, row: TurnRow, again: Again | None = None) -> Turn:
+        """The turn that answers a message: what was said before it, as far as it fits.
+
+        With ``again`` it goes on where it was parked.
+        """
         said = self._said.pop(row.id, None)
         if said is None:
             said = await self._history.context(
                 row.session_id, row.message_id, self._rules.history, self._chars
             )
+        tools = self._workshop.for_turn(row) if self._workshop else None
         prompts = [Prompt(message.role, message.content) for message in said]
-        if self._rules.system_prompt:
-            prompts.insert(0, Prompt("system", self._rules.system_prompt))
+        system = [self._rules.system_prompt, UNTRUSTED if tools and tools.specs else ""]
+        if any(system):
+            prompts.insert(0, Prompt("system", "\n\n".join(filter(None, system))))
         wanted = row.model or self._model.model
         model = self._others.get(wanted, self._model)
         # What was allowed when it was asked for may not be any more.
         lost = model is self._model and wanted != model.model
-        return Turn(model, trim(prompts, self._rules.context_tokens), degraded=lost)
+        return Turn(
+            model,
+            trim(prompts, self._rules.context_tokens),
+            tools,
+            steps=self._workshop.steps if self._workshop else 0,
+            budget=self._rules.context_tokens,
+            degraded=lost,
+            parked=again.parked if again else None,
+            decided=again.decided if again else None,
+        )
 
     async def announce(self, row: TurnRow, mirror: Mirror) -> None:
         """Shows the message to the session's other devices and the turn to all of them, here and
@@ -204,7 +222,8 @@ class Turns:
         here = self._journal.of(session_id)
         scene = await self._history.scene(session_id, self._rules.history)
         connection.turns = max(connection.turns, scene.turns)
-        return self._active(here, scene.running, scene.waiting), scene.messages
+        active = self._active(here, scene.running, scene.waiting, scene.pending)
+        return active, scene.messages
 
     def _hear(self, session_id: str) -> None:
         """Something began in a session on another node."""
@@ -275,16 +294,22 @@ class Turns:
         # In this order: what waits no longer runs.
         waiting = await self._lane.waiting(session_id)
         running = None if here else await self._lane.running(session_id)
-        return self._active(here, running, waiting)
+        parked = running is not None and running.status == "parked"
+        pending = await self._lane.pending(running.id) if running and parked else ()
+        return self._active(here, running, waiting, pending)
 
     def _active(
-        self, here: Sequence[Mirror], running: TurnRow | None, waiting: Sequence[str]
+        self,
+        here: Sequence[Mirror],
+        running: TurnRow | None,
+        waiting: Sequence[str],
+        pending: Sequence[str],
     ) -> list[Active]:
         active = [Active(mirror.turn_id, mirror.last_seq) for mirror in here]
         if not active and running is not None:
             mirror = self._journal.mirror(running.id)
             last_seq = mirror.last_seq if mirror is not None else running.events - 1
-            active = [Active(running.id, last_seq)]
+            active = [Active(running.id, last_seq, pending)]
         known = {turn.turn_id for turn in active}
         return active + [Active(turn_id, -1) for turn_id in waiting if turn_id not in known]
 
@@ -320,7 +345,7 @@ class Turns:
             row = await self._lane.find(session_id, turn_id)
             if row is None:
                 raise TurnNotFound
-            if row.status != "running":
+            if row.ended:
                 return turn_id, row.status
             if not row.runs_at(self._lane.owner):
                 ending = await self._journal.stop_far(row, "cancelled")
@@ -349,6 +374,18 @@ class Turns:
             return None
         ending = await self._journal.stop(turn_id, "cancelled") or mirror.end
         return ending.reason if ending is not None else None
+
+    async def decide(self, session_id: str, call_id: str, decision: Decision) -> Decided | None:
+        """Decides about a call that waits for a person; None where this session has none such.
+
+        The turn that asked for it goes on here when nothing more is waited for.
+        """
+        if self._workshop is None:
+            return None
+        decided = await self._workshop.calls.decide(session_id, call_id, decision, self._clock())
+        if decided is not None and decided.turn is not None:
+            self._journal.start(decided.turn)
+        return decided
 
     async def end(self, session_id: str) -> None:
         """Cancels what waits and what runs in a session."""

@@ -113,6 +113,18 @@ class Follower:
         """Goes on with a mirror whose turn was taken from this node: the ending is the other's."""
         self._follow(mirror).adopted = True
 
+    def keep(self, mirror: Mirror) -> None:
+        """Goes on with a mirror whose turn nobody writes now, for as long as it is read."""
+        self._follow(mirror)
+
+    def release(self, turn_id: str) -> Mirror | None:
+        """The mirror of a turn that this node writes from here on, if it was followed."""
+        followed = self._turns.get(turn_id)
+        if followed is None or followed.mirror.end is not None:
+            return None
+        del self._turns[turn_id]
+        return followed.mirror
+
     def _follow(self, mirror: Mirror) -> Followed:
         followed = Followed(mirror, heard_at=asyncio.get_running_loop().time())
         self._turns[mirror.turn_id] = followed
@@ -340,7 +352,7 @@ class Follower:
             if followed is None or followed.mirror.end is not None:
                 continue
             followed.ask = False
-            if row.status != "running":
+            if row.ended:
                 self.counts.asked += 1
                 self._finish(followed, ending_of(row), row.events)
 

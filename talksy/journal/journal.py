@@ -14,7 +14,8 @@ from time import monotonic
 
 import structlog
 
-from talksy.conversation import Turn
+from talksy.conversation import Parked, Turn
+from talksy.database.calls import Calls
 from talksy.database.lane import Finished, Lane
 from talksy.database.leases import Lease, Leases
 from talksy.database.rows import TurnRow, Wanted
@@ -27,8 +28,10 @@ from talksy.journal.hold import Hold
 from talksy.journal.keep import FleetStats, Keep
 from talksy.journal.lines import line_of_ending
 from talksy.journal.mirror import Mirror, Reader, ending_of, opened
+from talksy.journal.parking import Again, Yard, again
 from talksy.journal.run import GRAIN_SECONDS, Bounds, Run
 from talksy.journal.takeover import Taken, Taker
+from talksy.journal.upkeep import Checkpoints, Strays
 from talksy.metrics import Metrics
 from talksy.state import Away, Bus, TurnLog
 from talksy.tracing import Tracing
@@ -36,11 +39,9 @@ from talksy.wheel import Wheel
 
 log = structlog.get_logger(__name__)
 
-TOGETHER = 200
-"""So many turns are stored in one transaction: an ending waits for it, and its time is bounded."""
-
-Compose = Callable[[TurnRow], Awaitable[Turn]]
-"""Makes the turn of a row: its conversation and its model."""
+Compose = Callable[[TurnRow, Again | None], Awaitable[Turn]]
+"""Makes the turn of a row: its conversation, its model and its tools; one that was parked goes on
+where it stood."""
 Announce = Callable[[TurnRow, Mirror], Awaitable[None]]
 """Tells the session's connections of a turn and attaches their readers."""
 Strand = Callable[[Mirror], None]
@@ -62,6 +63,7 @@ class Journal:
         leases: Leases | None = None,
         log: TurnLog | None = None,
         bus: Bus | None = None,
+        calls: Calls | None = None,
     ) -> None:
         """Without ``leases`` the node has the database to itself; ``log`` and ``bus`` are its ways
         to other nodes.
@@ -84,18 +86,20 @@ class Journal:
         self._ended_at: dict[str, float] = {}
         self._bytes = 0
         self._closing = False
-        self._stored_at = 0.0
+        self._checkpoints = Checkpoints(lane, self._keep)
+        self._strays = Strays(lane)
         self._sought_at = monotonic()
-        self._strange: set[str] = set()
-        """What ran in this node's name at the last look, and was not known here."""
         self._orphaned: dict[str, Run] = {}
         """Turns that were taken from this node and have yet to get their ending."""
         self._lost = 0
         self._hold = Hold(leases, renewed=self._renewed, let_go=self._let_go)
-        self._taker = Taker(lane, log, clock=clock, taken=self._taken, begin=self.start)
+        self._taker = Taker(
+            lane, log, clock=clock, taken=self._taken, begin=self.start, calls=calls
+        )
         self._follower = Follower(lane, log, ended=self._told)
         self._flusher = Flusher(log, self._lose) if log is not None else None
         self._alone = leases is None
+        self._yard = Yard(lane, calls, self._follower, clock=clock, alone=self._alone)
 
     @asynccontextmanager
     async def open(
@@ -167,13 +171,14 @@ class Journal:
         )
 
     def start(self, row: TurnRow) -> None:
-        """Runs a turn that the lane has started, unless it was begun before."""
+        """Runs a turn that the lane has started or woken, unless it was begun before."""
         if row.id in self._mirrors:
             return
         given = self._flusher.mark if self._flusher else None
+        known = self._yard.leave(row.id)
         run = Run(
             row,
-            opened(row),
+            known or opened(row),
             self._bounds,
             self._metrics,
             given=given,
@@ -214,6 +219,8 @@ class Journal:
     def urge(self, row: TurnRow, reason: Wanted) -> None:
         """Asks for the end of a turn whose row wants it, wherever it runs."""
         if row.owner == self._lane.owner:
+            if row.woken is not None:
+                self.start(row)
             self.halt(row.id, reason)
         elif self._bus is not None:
             # A hint: the next renewal of the other's lease tells the same.
@@ -240,7 +247,10 @@ class Journal:
         asked = await self._lane.want(row.id, reason)
         if asked is None:
             ended = await self._lane.find(row.session_id, row.id)
-            return ending_of(ended) if ended is not None and ended.status != "running" else None
+            return ending_of(ended) if ended is not None and ended.ended else None
+        if asked.runs_at(self._lane.owner):
+            self.start(asked)
+            return await self.stop(asked.id, reason)
         self._follower.open(asked)
         self.urge(asked, reason)
         return await self._follower.ended(row.id, self._keep.far_seconds)
@@ -255,7 +265,7 @@ class Journal:
 
     def mirror(self, turn_id: str) -> Mirror | None:
         """What is in memory of a turn that began here."""
-        return self._mirrors.get(turn_id)
+        return self._mirrors.get(turn_id) or self._yard.mirror(turn_id)
 
     def of(self, session_id: str) -> list[Mirror]:
         """What this node runs in a session: one turn, or none."""
@@ -266,9 +276,11 @@ class Journal:
         """The events of a turn, wherever it runs or ran; attach readers without awaiting more."""
         if row.runs_at(self._lane.owner):
             self.start(row)  # it is about to be, or the word of it was lost
-        if mirror := self._mirrors.get(row.id):
+        if mirror := self.mirror(row.id):
             return mirror
-        if row.status == "running":
+        if row.status == "parked" and (mirror := await self._yard.open(row)):
+            return self.mirror(row.id) or mirror  # it may go on here meanwhile
+        if not row.ended:
             return self._follower.open(row)
         return await self._follower.recall(row) or Mirror.past(row)
 
@@ -279,12 +291,12 @@ class Journal:
 
         Raises ``TurnNotFound`` where this session has no such turn.
         """
-        mirror = self._mirrors.get(turn_id)
+        mirror = self.mirror(turn_id)
         if mirror is None:
             # In this order: what waits no longer has a row.
             waits = turn_id in await self._lane.waiting(session_id)
             row = None if waits else await self._lane.find(session_id, turn_id)
-            mirror = self._mirrors.get(turn_id)  # it may have begun meanwhile
+            mirror = self.mirror(turn_id)  # it may have begun meanwhile
             if mirror is None and row is None and not waits:
                 raise TurnNotFound
             if mirror is None and row is not None:
@@ -334,9 +346,12 @@ class Journal:
         row = run.row
         if row.wanted is not None:
             run.stop(row.wanted)
-        await self._tell(row, run.mirror)
+        if row.fence == 1:  # else it was shown before it was parked
+            await self._tell(row, run.mirror)
         try:
-            ending = await run.drain(await self._compose(row))
+            ending = await self._converse(run)
+            if ending is None:
+                return Finished(won=False)
         except TalksyError as error:
             ending = Ending("failed", run.text, chunks=run.chunks, error=error.payload())
         except Exception:
@@ -344,6 +359,40 @@ class Journal:
             log.exception("turn_failed", request_id=ours.request_id)
             ending = Ending("failed", run.text, chunks=run.chunks, error=ours.payload())
         return await self._commit(run, replace(ending, ended_at=self._clock()))
+
+    async def _converse(self, run: Run) -> Ending | None:
+        """How the turn ends; None where it waits for a person now, or is another node's."""
+        so_far = None
+        if run.row.fence > 1:
+            row = run.row if run.row.woken is not None else await self._lane.awake(run.row)
+            if row.woken is not None:
+                so_far = again(row.woken)
+                run.take_up(so_far.events)
+        while True:
+            ending = await run.drain(await self._compose(run.row, so_far))
+            if isinstance(ending, Ending):
+                return ending
+            if await self._park(run, ending):
+                return None
+            so_far = Again(ending)  # its end is wanted: what it waits for is closed
+
+    async def _park(self, run: Run, parked: Parked) -> bool:
+        """Lets the turn wait; False where its end is wanted instead."""
+        run.ending = True  # its row is about to be nobody's
+        outcome = await self._yard.park(run, parked)
+        if outcome == "wanted":
+            run.ending = False
+            return False
+        if outcome == "lost":
+            self._lose(run)
+        else:
+            run.release()
+            run.parked = True
+            del self._mirrors[run.row.id]
+            self._yard.enter(run.mirror)
+            log.info("turn_parked", session_id=run.row.session_id, turn_id=run.row.id)
+        del self._runs[run.row.id]
+        return True
 
     async def _tell(self, row: TurnRow, mirror: Mirror) -> None:
         try:
@@ -373,7 +422,7 @@ class Journal:
                 )
                 if not finished.won:
                     now = await self._lane.find(row.session_id, row.id)
-                    if now is not None and now.status == "running":
+                    if now is not None and not now.ended:
                         self._lose(run)  # its new owner is about to end it
                         break
                     ending, total = (ending_of(now), now.events) if now else (ending, total)
@@ -446,7 +495,7 @@ class Journal:
 
     def _lose(self, run: Run) -> None:
         """Another node has the turn now: its ending is the other's."""
-        if run.lost:
+        if run.lost or run.parked:
             return
         self._lost += 1
         self._orphaned[run.row.id] = run
@@ -513,55 +562,31 @@ class Journal:
         while True:
             await asyncio.sleep(self._keep.checkpoint_seconds)
             try:
-                await self._checkpoint()
+                logged = self._flusher is not None and not self._flusher.away
+                await self._checkpoints.store(self._runs.values(), logged=logged)
                 if not self._closing and monotonic() - self._sought_at > self._keep.found_seconds:
                     self._sought_at = monotonic()
                     await self._begin_strays()
+                    for row in await self._yard.late():
+                        self.start(row)
             except Exception as error:  # noqa: BLE001 - the next one may succeed
                 log.warning("checkpoint_failed", error=type(error).__name__)
             self._forget()
 
-    async def _checkpoint(self) -> None:
-        logged = self._flusher is not None and not self._flusher.away
-        every = self._keep.logged_seconds if logged else 0
-        if (now := monotonic()) - self._stored_at < every:
-            return
-        due = [run for run in self._runs.values() if run.progress > run.stored and not run.lost]
-        if not due:
-            return
-        for first in range(0, len(due), TOGETHER):
-            some = due[first : first + TOGETHER]
-            reached = [run.progress for run in some]
-            await self._lane.checkpoint([run.checkpoint() for run in some])
-            for run, progress in zip(some, reached, strict=True):
-                run.stored = progress
-        self._stored_at = now
-
     async def _begin_strays(self) -> None:
-        """Goes on with what runs in our name and is not known here: nobody else will.
-
-        The answer to the write that began it was lost, or the write came through long after it was
-        given up, as on a server whose standby had to come back first.
-        """
-        own = await self._lane.own()
-        strange = {turn_id for turn_id, fence in own.items() if not self._knows(turn_id, fence)}
-        # What was written a moment ago is about to be known.
-        found, self._strange = strange & self._strange, strange
-        for row in await self._lane.find_all(found) if found else ():
-            ours = row.status == "running" and row.owner == self._lane.owner
-            if not ours or self._knows(row.id, row.fence):
-                continue
+        """Goes on with what runs in our name and is not known here."""
+        for row in await self._strays.look(self._knows):
             log.warning("turn_found", session_id=row.session_id, turn_id=row.id)
-            if row.fence == 1:
+            if not row.taken:
                 self.start(row)
             else:
                 if run := self._runs.get(row.id):
                     self._lose(run)  # it was another's in between
                 self._taker.take(row)
 
-    def _knows(self, turn_id: str, fence: int) -> bool:
+    def _knows(self, turn_id: str, taken: bool) -> bool:
         """Whether somebody here runs the turn, or ends it."""
-        known = self._mirrors if fence == 1 else self._taker.under_way
+        known = self._taker.under_way if taken else self._mirrors
         return turn_id in known
 
     async def _flush_rest(self) -> None:
@@ -579,4 +604,5 @@ class Journal:
                 continue
             if ended_at <= oldest:
                 del self._mirrors[turn_id], self._ended_at[turn_id]
-        self._bytes = sum(mirror.bytes for mirror in self._mirrors.values()) + self._follower.size
+        self._bytes = sum(mirror.bytes for mirror in self._mirrors.values())
+        self._bytes += self._follower.size + self._yard.bytes

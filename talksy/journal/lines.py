@@ -13,7 +13,7 @@ from typing import Any, assert_never
 import orjson
 
 from talksy.events import Chunk, Ending, Event, Started, StreamReset, ToolAsked, ToolDone
-from talksy.messages import Usage
+from talksy.messages import Usage, size
 
 ENDING = b'["e"'
 """How the line of an ending begins."""
@@ -45,7 +45,7 @@ def event_of(line: bytes) -> Event:
             return Started(message_id)
         case ["r", ("provider_unavailable" | "provider_timeout") as reason]:
             return StreamReset(reason)
-        case [("a" | "d") as kind, {**told}]:
+        case [("a" | "d") as kind, dict() as told]:
             try:
                 return ToolAsked(**told) if kind == "a" else ToolDone(**told)
             except TypeError as error:
@@ -72,6 +72,13 @@ def ending_of_line(line: bytes) -> tuple[Ending, int, bool]:
             except TypeError as error:
                 raise ValueError("this ending is of another version") from error
     raise ValueError("this line of the log is of another version")
+
+
+def length_of(event: Event) -> int:
+    """What an event counts of the bytes that a turn may have."""
+    if isinstance(event, Chunk):
+        return size(event.content)
+    return len(line_of(event)) if isinstance(event, ToolAsked | ToolDone) else 0
 
 
 def text_of(events: Sequence[Event]) -> tuple[str, int]:

@@ -36,7 +36,7 @@ class Merge:
             self.expire()
 
     def close(self) -> None:
-        """Gives on what is held; nothing may be pushed afterwards."""
+        """Gives on what is held: what is pushed next does not wait."""
         self._wheel.take_off(self)
         self._empty()
 

@@ -7,7 +7,8 @@ from typing import Self
 import structlog
 
 from talksy.database.rows import TurnRow
-from talksy.events import Chunk, Ending, Event, Reason, Started
+from talksy.events import Ending, Event, Reason, Started
+from talksy.journal.lines import length_of
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +78,7 @@ class Mirror:
     def extend(self, events: Sequence[Event]) -> None:
         """Adds the next events and calls the readers."""
         self.events += events
-        self.text_bytes += sum(len(e.content) for e in events if isinstance(e, Chunk))
+        self.text_bytes += sum(map(length_of, events))
         self._call()
 
     def finish(self, ending: Ending, total: int | None = None) -> None:

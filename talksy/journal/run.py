@@ -1,16 +1,17 @@
 """One running turn: its mirror, what bounds it, and the way to stop it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from talksy.conversation import Turn
+from talksy.conversation import Given, Parked, Turn
 from talksy.database.lane import Checkpoint
 from talksy.database.rows import TurnRow
 from talksy.errors import PayloadTooLarge, ProviderTimeout
-from talksy.events import Chunk, Delta, Ending, Event, Reason, StreamReset
+from talksy.events import Chunk, Delta, Ending, Event, Reason, StreamReset, ToolAsked, ToolDone
+from talksy.journal.lines import length_of, text_of
 from talksy.journal.merge import Merge
 from talksy.journal.mirror import Mirror
 from talksy.messages import clean, size
@@ -62,6 +63,7 @@ class Run:
         "lost",
         "mirror",
         "overdue",
+        "parked",
         "progress",
         "row",
         "stored",
@@ -94,6 +96,8 @@ class Run:
         """The readers wait no longer for that: they are to be told without it."""
         self.lost = False
         """Another node writes the turn now, or gave it its ending: nothing more is shown."""
+        self.parked = False
+        """It waits for a person: nobody writes it."""
         self.acked = 0
         """How many events are in the log."""
         self.listeners = 0
@@ -154,8 +158,19 @@ class Run:
             if self._turn is not None:
                 self._turn.stop(reason, error)
 
-    async def drain(self, turn: Turn) -> Ending:
-        """Runs ``turn`` to its ending, whose text is what was given."""
+    def take_up(self, events: Sequence[Event]) -> None:
+        """Goes on behind ``events``, of which the mirror may have the first."""
+        text, self.chunks = text_of(events)
+        self._given = [text] if text else []
+        self._bytes = sum(map(length_of, events))
+        self.progress = len(events)
+        if missing := events[len(self.mirror.events) :]:
+            self.mirror.extend(missing)
+        if self._told is not None:
+            self._told(self)
+
+    async def drain(self, turn: Turn) -> Ending | Parked:
+        """Runs ``turn`` to its ending, whose text is what was given, or to where it has to wait."""
         self._turn = turn
         if self._stopped is not None:
             turn.stop(*self._stopped)
@@ -168,18 +183,23 @@ class Run:
         merged = self.row.streamed and bounds.coalesce_ms and bounds.coalesce_bytes
         push = merge.push if merged else self._give
 
-        def take(part: Delta | StreamReset) -> None:
+        def take(part: Given) -> None:
             if isinstance(part, Delta):
                 push(part.text)
-            else:
+            elif isinstance(part, StreamReset):
                 merge.drop()
                 self._void(part)
+            else:
+                merge.close()
+                self._report(part)
 
         try:
             ending = await turn.run(take)
         finally:
             deadline.cancel()
             merge.close()
+        if isinstance(ending, Parked):
+            return ending
         error = ending.error and {
             name: clean(value) if isinstance(value, str) else value
             for name, value in ending.error.items()
@@ -210,6 +230,14 @@ class Run:
         if self.row.streamed:
             self._show(reset, 0)
 
+    def _report(self, event: ToolAsked | ToolDone) -> None:
+        """Shows what goes on with tools. What was shown to begin is shown to end, too."""
+        length = length_of(event)
+        if isinstance(event, ToolDone) or not self._full(length):
+            self._bytes += length
+            self.progress += 1
+            self._show(event, length)
+
     def _show(self, event: Event, length: int) -> None:
         if self._held or not self._sure():
             self._held.append(event)
@@ -229,6 +257,16 @@ class Run:
     def drop(self) -> None:
         """Does not show what was held back."""
         self._held.clear()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody wants its end."""
+        return self._stopped is not None
+
+    @property
+    def given(self) -> list[Event]:
+        """What was given, that which is held back included."""
+        return [*self.mirror.events, *self._held]
 
     @property
     def events(self) -> int:

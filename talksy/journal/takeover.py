@@ -12,11 +12,20 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from talksy.database.calls import CallRow, Calls
 from talksy.database.lane import Finished, Lane
 from talksy.database.rows import TurnRow
-from talksy.events import Ending, Event, Reason, Started
+from talksy.errors import ToolFailed
+from talksy.events import Chunk, Ending, Event, Reason, ToolAsked, ToolDone, ToolStatus
 from talksy.ids import new_id
-from talksy.journal.lines import ENDING, ending_of_line, event_of, line_of_ending, text_of
+from talksy.journal.lines import (
+    ENDING,
+    ending_of_line,
+    event_of,
+    line_of,
+    line_of_ending,
+    text_of,
+)
 from talksy.state import Append, Away, TurnLog
 
 log = structlog.get_logger(__name__)
@@ -67,6 +76,7 @@ class Taker:
         clock: Callable[[], int],
         taken: Callable[[Taken], None],
         begin: Callable[[TurnRow], None],
+        calls: Calls | None = None,
     ) -> None:
         """``taken`` is told of each ending, ``begin`` of what runs here behind it."""
         self._lane = lane
@@ -74,6 +84,7 @@ class Taker:
         self._clock = clock
         self._on_taken = taken
         self._begin = begin
+        self._calls = calls
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(TOGETHER)
         self.under_way: set[str] = set()
@@ -120,8 +131,11 @@ class Taker:
     async def _take(self, row: TurnRow) -> None:
         try:
             async with self._room:
+                called = await self._called(row)
                 left = await self._seal(row)
-                ending, total = self._ending(row, left)
+                if self._log is not None and left.lines >= row.events:
+                    left = _closed(left, called)
+                ending, total = self._ending(row, left, called)
                 finished = await self._commit(row, ending, total)
         finally:
             self.under_way.discard(row.id)
@@ -159,7 +173,17 @@ class Taker:
             return Left([], lines=len(lines), known=False)
         return Left(events, ending, len(lines))
 
-    def _ending(self, row: TurnRow, left: Left) -> tuple[Ending, int]:
+    async def _called(self, row: TurnRow) -> Sequence[CallRow]:
+        """What the turn has called, as the database knows it."""
+        while self._calls is not None:
+            try:
+                return await self._calls.of_turn(row.id)
+            except Exception as error:  # noqa: BLE001 - an ending is not given up
+                log.warning("ending_waits", error=type(error).__name__, turn_id=row.id)
+            await asyncio.sleep(PAUSE * (1 + random.random()))  # noqa: S311 - no secret
+        return ()
+
+    def _ending(self, row: TurnRow, left: Left, called: Sequence[CallRow]) -> tuple[Ending, int]:
         """How the turn ended, and behind how many events."""
         if left.ending is not None:
             return left.ending
@@ -170,10 +194,10 @@ class Taker:
                 text, chunks = text_of(left.events)
             total = len(left.events)
         reason: Reason = row.wanted or "interrupted"
-        silent = not text and all(isinstance(event, Started) for event in left.events)
-        again = (
-            row.wanted is None and left.known and silent and total <= 1 and row.attempt < ATTEMPTS
-        )
+        silent = not text and not any(isinstance(event, Chunk) for event in left.events)
+        whole = left.known and total <= max(1, len(left.events))
+        harmless = all(call.idempotent for call in called)
+        again = row.wanted is None and whole and silent and harmless and row.attempt < ATTEMPTS
         ending = Ending(
             reason,
             text,
@@ -201,8 +225,9 @@ class Taker:
         if self._log is None or left.ending is not None or not left.known:
             return
         given = row.streamed and total == len(left.events)
-        line = line_of_ending(ending, total, text=not given)
-        append = Append(row.session_id, row.id, row.fence, left.lines, [line], final=True)
+        lines = [line_of(event) for event in left.events[left.lines :]]
+        lines.append(line_of_ending(ending, total, text=not given))
+        append = Append(row.session_id, row.id, row.fence, left.lines, lines, final=True)
         deadline = asyncio.get_running_loop().time() + TELL_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             try:
@@ -212,3 +237,33 @@ class Taker:
             else:
                 return
         log.info("ending_not_told", turn_id=row.id)
+
+
+def _closed(left: Left, called: Sequence[CallRow]) -> Left:
+    """What was left, with an end of every call: nobody knows any more how those ended that ran.
+
+    The node may have died before the log had them.
+    """
+    if left.ending is not None or not left.known:
+        return left
+    calls = {call.id: call for call in called}
+    done = {event.call_id for event in left.events if isinstance(event, ToolDone)}
+    opened = {event.call_id: event for event in left.events if isinstance(event, ToolAsked)}
+    closing: list[Event] = []
+    for call in called:
+        if call.id not in opened and call.status == "running":
+            asked = ToolAsked(call.id, call.tool, call.arguments, call.expires_at)
+            opened[call.id] = asked
+            closing.append(asked)
+    for call_id, asked in opened.items():
+        if call_id not in done:
+            ran = call_id in calls and calls[call_id].status == "running"
+            closing.append(_end_of(asked, ran=ran))
+    return replace(left, events=[*left.events, *closing]) if closing else left
+
+
+def _end_of(asked: ToolAsked, *, ran: bool) -> ToolDone:
+    fault = "the server stopped while the tool ran: it may have run, or not"
+    error = ToolFailed(fault if ran else "the turn ended before the tool did")
+    status: ToolStatus = "unknown" if ran else "failed"
+    return ToolDone(asked.call_id, asked.name, status, error=error.payload())

@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 from talksy.metrics.providers import ProviderMetrics
 from talksy.metrics.results import Counted, Results
 from talksy.metrics.tally import Reading, Tally, Values
+from talksy.metrics.tools import ToolMetrics
 from talksy.metrics.turns import TurnMetrics
 
 # A series beside each counter that says when it was made: nobody reads them.
@@ -43,6 +44,7 @@ class Metrics:
         GCCollector(registry=registry)
         self.providers = ProviderMetrics(registry)
         self.turns = TurnMetrics(registry, self.providers)
+        self.tools = ToolMetrics(registry)
         self.counter("talksy_chunks", "Chunks of streamed answers.", lambda: self.turns.chunks)
         self._info = Gauge(
             "talksy_info", "1, with what runs here.", ("version", "database"), registry=registry

@@ -168,3 +168,32 @@ class Bus(Protocol):
         """``call`` is called when words and nudges may have been missed, and all are heard again:
         what is read from now on has no hole."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Room for one thing that runs, for somebody."""
+
+    key: str
+    """Its own; no client chooses it."""
+    user_id: str
+    session_id: str
+
+
+class Slots(Protocol):
+    """How much may run at once for a user, and in one of the user's sessions.
+
+    A slot is held until it is freed; those of a node that died are free after ``SLOT_MS``.
+    """
+
+    async def take(self, slot: Slot, *, per_session: int, per_user: int) -> bool:
+        """Takes it if there is room by both limits and nothing otherwise, in one atomic step."""
+        ...
+
+    async def free(self, slot: Slot) -> None:
+        """Gives it back; one that is not held is none."""
+        ...
+
+
+SLOT_MS = 10_000
+"""How long a slot is held without a word from its node."""

@@ -3,15 +3,16 @@
 At run time they are plain dicts. Names are those of the wire.
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Literal, NotRequired, get_args
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NotRequired, get_args
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypeAliasType, TypedDict
 
 from talksy.errors import TalksyError
-from talksy.events import Reason, ResetReason, Scope
+from talksy.events import Decision, Reason, ResetReason, Scope, ToolStatus
 from talksy.messages import Role
+from talksy.tools import Category, Policy
 
 
 def told(kind: type[TalksyError] = TalksyError) -> Iterator[type[TalksyError]]:
@@ -52,7 +53,13 @@ LastSeq = Annotated[int, Field(description="The last `seq` there is, -1 for none
 Provider = Annotated[str | None, Field(description="Who answered; null where nobody did.")]
 Model = Annotated[str | None, Field(description="The model that answered.")]
 Degraded = Annotated[Literal[True], Field(description="The answer came from a fallback.")]
+CallId = Annotated[str, Field(description="The call: `tool_result` names it again.")]
+ToolName = Annotated[str, Field(description="The tool, as `list_tools` names it.")]
+Parameters = Annotated[
+    Mapping[str, Any], Field(description="What the tool is called with, as it is checked.")
+]
 Seconds = Annotated[int, Field(description="Seconds to wait before trying again.", ge=1)]
+_OF_TURN = "The turn in which a model asked for it; not there where a client did."
 GuestToken = Annotated[
     str, Field(description="For guests: `auth.token` of the next connection, to come back.")
 ]
@@ -118,6 +125,12 @@ class ActiveTurn(TypedDict):
 
     turnId: TurnId
     lastSeq: LastSeq
+    pending: NotRequired[
+        Annotated[
+            list[CallId],
+            Field(description="The calls that wait for a person: send `tool_decision`."),
+        ]
+    ]
 
 
 class Usage(TypedDict):
@@ -198,6 +211,53 @@ class AssistantResponse(_Ending):
     messageId: MessageId
 
 
+class ToolCall(TypedDict):
+    """A tool is asked for. `tool_result` of the same call follows."""
+
+    callId: CallId
+    toolName: ToolName
+    parameters: Parameters
+    needsApproval: NotRequired[
+        Annotated[
+            Literal[True],
+            Field(description="A person decides first, about exactly these parameters."),
+        ]
+    ]
+    expiresAt: NotRequired[
+        Annotated[Time, Field(description="Until when somebody may decide; then it is refused.")]
+    ]
+    turnId: NotRequired[Annotated[str, Field(description=_OF_TURN)]]
+    seq: NotRequired[Seq]
+
+
+class ToolResult(TypedDict):
+    """A call of a tool is over, however it ended."""
+
+    callId: CallId
+    toolName: ToolName
+    success: Annotated[bool, Field(description="Whether the status is `done`.")]
+    status: Annotated[
+        ToolStatus,
+        Field(
+            description="`denied` and `expired`: it did not run. `unknown`: it may have run, and "
+            "the server died before it could say so."
+        ),
+    ]
+    result: NotRequired[Annotated[Any, Field(description="What it returned, where it is `done`.")]]
+    error: NotRequired[Annotated[Error, Field(description="Why not, in all other cases.")]]
+    executionTimeMs: Annotated[int, Field(description="Without the time it waited.", ge=0)]
+    turnId: NotRequired[Annotated[str, Field(description=_OF_TURN)]]
+    seq: NotRequired[Seq]
+
+
+class ToolDecided(TypedDict):
+    """Somebody decided about a call that waited for a person."""
+
+    callId: CallId
+    decision: Decision
+    turnId: NotRequired[Annotated[str, Field(description=_OF_TURN)]]
+
+
 # ---- what happens beside the turns
 
 
@@ -242,6 +302,24 @@ class SessionInfo(TypedDict):
     lastActivityAt: Time
     expiresAt: Time
     activeTurns: list[ActiveTurn]
+
+
+class ToolDefinition(TypedDict):
+    """A tool that may be called, by a model or by a client."""
+
+    name: ToolName
+    description: str
+    category: Category
+    version: str
+    parameters: Annotated[
+        Mapping[str, Any], Field(description="The JSON Schema of what it is called with.")
+    ]
+    timeoutMs: Annotated[int, Field(description="A call that takes longer fails.", ge=1)]
+    policy: Annotated[
+        Policy, Field(description="`ask`: a person approves a call first, or some of them.")
+    ]
+    sandboxed: Annotated[bool, Field(description="It runs apart from the server.")]
+    deprecated: NotRequired[Annotated[str, Field(description="Why to use it no more.")]]
 
 
 class RateLimit(TypedDict):
@@ -307,6 +385,21 @@ class TurnResumed(Accepted):
     ]
 
 
+class ToolCallAccepted(Accepted):
+    """The call runs, or waits for a person. `tool_result` follows."""
+
+    callId: CallId
+
+
+class ToolDecisionTaken(Accepted):
+    """What counts for the call."""
+
+    decision: Decision
+    already: NotRequired[
+        Annotated[Literal[True], Field(description="Somebody had decided before: that counts.")]
+    ]
+
+
 class AuthRefreshed(Accepted):
     """The socket goes on under the new token."""
 
@@ -332,6 +425,8 @@ Ack = (
     | MessageAccepted
     | TurnCancelled
     | TurnResumed
+    | ToolCallAccepted
+    | ToolDecisionTaken
     | AuthRefreshed
     | SessionEnded
     | Refused
@@ -358,6 +453,8 @@ TurnEvent = (
     tuple[Literal["stream_start"], StreamStart]
     | tuple[Literal["stream_chunk"], StreamChunk]
     | tuple[Literal["stream_reset"], StreamReset]
+    | tuple[Literal["tool_call"], ToolCall]
+    | tuple[Literal["tool_result"], ToolResult]
     | tuple[Literal["stream_end"], StreamEnd]
     | tuple[Literal["assistant_response"], AssistantResponse]
 )
@@ -371,6 +468,9 @@ ServerEvent = (
     | tuple[Literal["session_info"], SessionInfo]
     | tuple[Literal["message_added"], Message]
     | tuple[Literal["conversation_history"], list[Message]]
+    | tuple[Literal["tool_decided"], ToolDecided]
+    | tuple[Literal["tools_list"], list[ToolDefinition]]
+    | tuple[Literal["tool_info"], ToolDefinition]
     | tuple[Literal["rate_limit"], RateLimit]
     | tuple[Literal["auth_expiring"], AuthExpiring]
     | tuple[Literal["server_draining"], ServerDraining]

@@ -21,9 +21,13 @@ from talksy.events import (
     SessionRestored,
     Started,
     StreamReset,
+    ToolAsked,
+    ToolDecided,
+    ToolDone,
 )
 from talksy.journal import Mirror
 from talksy.messages import Message, Usage
+from talksy.tools import ToolDefinition
 from talksy.transports import shapes
 
 
@@ -49,7 +53,14 @@ def message(words: Message) -> shapes.Message:
 
 def active(turns: Sequence[Active]) -> list[shapes.ActiveTurn]:
     """The turns of a session that have not ended."""
-    return [{"turnId": turn.turn_id, "lastSeq": turn.last_seq} for turn in turns]
+    return [_active(turn) for turn in turns]
+
+
+def _active(turn: Active) -> shapes.ActiveTurn:
+    payload: shapes.ActiveTurn = {"turnId": turn.turn_id, "lastSeq": turn.last_seq}
+    if turn.pending:
+        payload["pending"] = [*turn.pending]
+    return payload
 
 
 def numbered(mirror: Mirror, seq: int, event: Event | Ending) -> shapes.TurnEvent:
@@ -74,10 +85,47 @@ def numbered(mirror: Mirror, seq: int, event: Event | Ending) -> shapes.TurnEven
                 "seq": seq,
             }
             return "stream_start", start
+        case ToolAsked():
+            return "tool_call", _asked(event, mirror, seq)
+        case ToolDone():
+            return "tool_result", _done(event, mirror, seq)
         case Ending():
             return _streamed(mirror, seq, event) if mirror.streamed else _plain(mirror, seq, event)
         case _:
             assert_never(event)
+
+
+def _asked(event: ToolAsked, mirror: Mirror | None = None, seq: int = 0) -> shapes.ToolCall:
+    payload: shapes.ToolCall = {
+        "callId": event.call_id,
+        "toolName": event.name,
+        "parameters": event.arguments,
+    }
+    if event.expires_at is not None:
+        payload["needsApproval"] = True
+        payload["expiresAt"] = iso(event.expires_at)
+    if mirror is not None:
+        payload["turnId"] = mirror.turn_id
+        payload["seq"] = seq
+    return payload
+
+
+def _done(event: ToolDone, mirror: Mirror | None = None, seq: int = 0) -> shapes.ToolResult:
+    payload: shapes.ToolResult = {
+        "callId": event.call_id,
+        "toolName": event.name,
+        "success": event.status == "done",
+        "status": event.status,
+        "executionTimeMs": event.ms,
+    }
+    if event.error is not None:
+        payload["error"] = fault(event.error)
+    else:
+        payload["result"] = event.result
+    if mirror is not None:
+        payload["turnId"] = mirror.turn_id
+        payload["seq"] = seq
+    return payload
 
 
 def _streamed(
@@ -127,6 +175,23 @@ def _complete(payload: shapes.StreamEnd | shapes.AssistantResponse, ending: Endi
         payload["nextTurnId"] = ending.next_turn_id
 
 
+def tool(definition: ToolDefinition, usual_ms: int) -> shapes.ToolDefinition:
+    """A tool; ``usual_ms`` is the time of those that do not say how long a call may take."""
+    payload: shapes.ToolDefinition = {
+        "name": definition.name,
+        "description": definition.description,
+        "category": definition.category,
+        "version": definition.version,
+        "parameters": definition.parameters,
+        "timeoutMs": definition.timeout_ms or usual_ms,
+        "policy": definition.policy,
+        "sandboxed": definition.sandboxed,
+    }
+    if definition.deprecated is not None:
+        payload["deprecated"] = definition.deprecated
+    return payload
+
+
 def fault(error: Mapping[str, Any]) -> shapes.Error:
     """An error, which ``TalksyError.payload`` made; one that was stored comes back as a mapping."""
     return cast("shapes.Error", dict(error))
@@ -152,6 +217,12 @@ def notice(words: Notice) -> shapes.ServerEvent:
             return "session_expired", over
         case MessageAdded(added):
             return "message_added", message(added)
+        case ToolAsked():
+            return "tool_call", _asked(words)
+        case ToolDecided():
+            return "tool_decided", _decided(words)
+        case ToolDone():
+            return "tool_result", _done(words)
         case Limited():
             return "rate_limit", _limited(words)
         case AuthExpiring():
@@ -186,6 +257,13 @@ def _restored(words: SessionRestored) -> shapes.SessionRestored:
     }
     if words.guest_token is not None:
         payload["guestToken"] = words.guest_token
+    return payload
+
+
+def _decided(words: ToolDecided) -> shapes.ToolDecided:
+    payload: shapes.ToolDecided = {"callId": words.call_id, "decision": words.decision}
+    if words.turn_id is not None:
+        payload["turnId"] = words.turn_id
     return payload
 
 

@@ -21,6 +21,8 @@ GOODBYE_SECONDS = 1.0
 """How long a connection that is closed may take to say so; the library may wait for ever."""
 
 TURN_EVENTS = ("stream_start", "stream_chunk", "stream_reset", "stream_end", "assistant_response")
+TOOL_EVENTS = ("tool_call", "tool_result")
+"""They belong to a turn where a model asked for them."""
 ENDINGS = ("stream_end", "assistant_response")
 
 
@@ -209,7 +211,7 @@ class Client:
             check_refusal(data)
         elif name not in ("connect", "disconnect", "ack"):
             check_event(name, data)
-        if name in TURN_EVENTS:
+        if name in TURN_EVENTS or (name in TOOL_EVENTS and "turnId" in data):
             self._turns.setdefault(data["turnId"], []).append(event)
         if self._telling is None:
             self._telling = asyncio.ensure_future(self._tell())

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import aiohttp
+import jwt
 
 from talksy import __version__
 from tests.e2e.accounts import Account
@@ -55,6 +56,41 @@ async def test_a_token_for_nobody_is_refused_in_a_line(tmp_path: Path) -> None:
     assert (code, out) == (1, "")
     assert err.startswith("talksy: There is no account")
     assert len(err.splitlines()) == 1
+
+
+async def test_a_scope_is_given_while_the_server_runs_and_is_in_the_next_token(
+    tmp_path: Path,
+) -> None:
+    async with running_server(DATA_DIR=tmp_path / "data") as server:
+        account = await Account.register(server.url)
+        scope = ("user", "scope")
+        code, out, err = await talksy(tmp_path, *scope, "add", account.email, "tools:admin")
+        assert (code, err) == (0, "")
+        assert out.startswith(f"{account.email} has tools:basic tools:admin\n")
+        assert "next token" in out
+        assert scope_of(account) == "tools:basic"
+        assert scope_of(await account.login()) == "tools:basic tools:admin"
+        await talksy(tmp_path, *scope, "remove", account.email, "tools:basic")
+        _, out, _ = await talksy(tmp_path, *scope, "list", account.email.upper())
+        assert out == "tools:admin\n"
+
+
+def scope_of(account: Account) -> str:
+    """What an account's token allows."""
+    return str(jwt.decode(account.token, options={"verify_signature": False})["scope"])
+
+
+async def test_what_is_no_scope_or_no_account_is_refused_in_a_line(tmp_path: Path) -> None:
+    nobody = "nobody@example.com"
+    for arguments, reason in (
+        (("add", nobody, "two words"), "a scope has 1 to 64"),
+        (("add", nobody, "tools:basic"), "There is no account"),
+        (("list", nobody), "There is no account"),
+    ):
+        code, out, err = await talksy(tmp_path, "user", "scope", *arguments)
+        assert (code, out) == (1, "")
+        assert err.startswith(f"talksy: {reason}")
+        assert len(err.splitlines()) == 1
 
 
 async def test_tables_are_made_by_migrate_and_asked_for_without(tmp_path: Path) -> None:

@@ -86,7 +86,6 @@ async def test_cancelling_a_turn_closes_the_vendors_connection(
         ("html", "PROVIDER_UNAVAILABLE", ""),
         ("cut", "PROVIDER_UNAVAILABLE", "Hello from "),
         ("error-inside", "PROVIDER_UNAVAILABLE", "Hello from "),
-        ("tool", "TOOL_NOT_FOUND", ""),
     ],
 )
 async def test_what_the_vendor_does_wrong_is_told_honestly(

@@ -127,5 +127,5 @@ def test_the_table_gives_the_true_defaults(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_directives_shown_can_be_followed() -> None:
     shown = re.findall(r"`(/mock [^`…]+)`", README)
-    assert len(shown) == 7
+    assert len(shown) == 10
     assert all(parse(text) for text in shown)

@@ -2,7 +2,7 @@
 
 Its base URL has no path: the SDK adds ``/openai/v1``. What differs from OpenAI: usage stands in
 ``x_groq`` of the last chunk with text, an error in mid-answer is an event of its own name, a tool's
-arguments come in one piece, and every answer has the headers of its rate limit.
+arguments mostly come in one piece, and every answer has the headers of its rate limit.
 """
 
 import json
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from talksy.ai.llm.directive import Directive
+from talksy.ai.llm.scene import Scene
 from tests.vendors import openai_server
-from tests.vendors.openai_server import DONE, chunk
-from tests.vendors.replay import ReplayServer, Scenario, main, page, replayed, shredded
+from tests.vendors.openai_server import BOTH, DONE, ORDER, chunk
+from tests.vendors.replay import ReplayServer, Scenario, main, page, replayed, shredded, written
 
 LIMITS = {
     "x-ratelimit-limit-requests": "14400",
@@ -49,11 +49,16 @@ def answer(*texts: str, **how: Any) -> Scenario:
     return _limited(Scenario((opening(), *deltas, closing(written=len(texts)), DONE), **how))
 
 
-def calling(name: str, arguments: str) -> bytes:
+def calling(name: str, arguments: str, *, index: int = 0) -> bytes:
     """A tool call, which comes whole."""
     function = {"name": name, "arguments": arguments}
-    call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+    call = {"index": index, "id": f"call_{index}", "type": "function", "function": function}
     return chunk({"tool_calls": [call]})
+
+
+def asking(*pieces: bytes, finish: str = "tool_calls") -> Scenario:
+    """An answer that ends by asking for tools."""
+    return Scenario((opening(), *pieces, closing(finish=finish), DONE))
 
 
 def error(code: str = "internal_error", kind: str = "api_error") -> dict[str, Any]:
@@ -94,9 +99,9 @@ HABITS: Mapping[str, Scenario] = {
     "cut-at-once": Scenario(silent=True, then="cut"),
     "error-at-once": Scenario((broken(),)),
     "junk": Scenario((b"data: not JSON\n\n",)),
-    "tool": Scenario(
-        (opening(), calling("get_order_status", "{}"), closing(finish="tool_calls"), DONE)
-    ),
+    "tool": asking(calling("get_order_status", '{"orderId": "ORD-1001"}')),
+    "tools": asking(chunk({"content": "One moment. "}), *BOTH),
+    "tool-cut": asking(*ORDER[:6], finish="length"),
     "wrong-key": refusal(401, "invalid_api_key"),
     "forbidden": refusal(403, "permissions_error"),
     "no-model": refusal(404, "model_not_found"),
@@ -121,13 +126,14 @@ class GroqServer(ReplayServer):
     habits = HABITS
 
     @staticmethod
-    def rehearsal(directive: Directive) -> Scenario:
-        texts = [chunk({"content": text}) for text in directive.texts()]
-        calls = []
-        if directive.tool is not None:
-            calls = [calling(directive.tool, json.dumps(directive.arguments))]
-        end = (*calls, closing(written=directive.tokens), DONE)
-        return replayed(directive, [opening()], texts, broken(), end)
+    def rehearsal(scene: Scene) -> Scenario:
+        texts = [chunk({"content": text}) for text in scene.texts]
+        calls = [
+            calling(call.name, written(call), index=index) for index, call in enumerate(scene.calls)
+        ]
+        finish = "tool_calls" if calls else "stop"
+        end = (*calls, closing(written=len(texts), finish=finish), DONE)
+        return replayed(scene, [opening()], texts, broken(), end)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ In a test it is told what to answer, request by request, and keeps what it was a
         ...  # point a client at server.url
 
 A request that nothing is scripted for is answered by the habit that its model is named after, else
-by its newest message: ``/habit NAME`` with one of ``HABITS``, a ``/mock`` directive as the mock
-model follows it, anything else with a greeting. So it can also run on its own, with a whole Talksy
-pointed at it by ``OPENAI_BASE_URL``::
+by its newest message: ``/habit NAME`` with one of ``HABITS``, a ``/mock`` directive, a wish for a
+tool or a tool's result as the mock model answers it, anything else with a greeting. What the vendor
+refuses in a request is refused with 400. So it can also run on its own, with a whole Talksy pointed
+at it by ``OPENAI_BASE_URL``::
 
     python -m tests.vendors.openai_server --port 8901
 """
@@ -18,8 +19,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from talksy.ai.llm.directive import Directive
-from tests.vendors.replay import ReplayServer, Scenario, frame, main, page, replayed, shredded
+from talksy.ai.llm.scene import Scene
+from tests.vendors.replay import (
+    ReplayServer,
+    Scenario,
+    frame,
+    main,
+    page,
+    replayed,
+    shredded,
+    written,
+)
 
 _JSON = {"Content-Type": "application/json"}
 DONE = b"data: [DONE]\n\n"
@@ -72,9 +82,15 @@ def call_pieces(name: str, arguments: str, *, index: int = 0, id: str = "call_1"
     return [chunk({"tool_calls": [each]}) for each in (first, *rest)]
 
 
-def calling(*pieces: bytes) -> Scenario:
+def calling(*pieces: bytes, finish: str = "tool_calls") -> Scenario:
     """An answer that ends by asking for tools."""
-    return Scenario((opening(), *pieces, chunk(finish="tool_calls"), usage(), DONE))
+    return Scenario((opening(), *pieces, chunk(finish=finish), usage(), DONE))
+
+
+BALANCE = call_pieces("get_account_balance", '{"userId": "user-1"}', index=0, id="call_a")
+ORDER = call_pieces("get_order_status", '{"orderId": "ORD-1001"}', index=1, id="call_b")
+BOTH = (BALANCE[0], *ORDER[:4], *BALANCE[1:], *ORDER[4:])
+"""Two calls of one answer, whose pieces come mixed."""
 
 
 def error(code: str = "server_error", message: str = "The server had an error") -> dict[str, Any]:
@@ -105,6 +121,8 @@ HABITS: dict[str, Scenario] = {
     "hang": Scenario(STARTED, then="hang"),
     "silence": Scenario(silent=True, then="hang"),
     "tool": calling(*call_pieces("get_order_status", '{"orderId": "ORD-1001"}')),
+    "tools": calling(chunk({"content": "One moment. "}), *BOTH),
+    "tool-cut": calling(*ORDER[:6], finish="length"),
     "wrong-key": refusal(401, "invalid_api_key"),
     "no-model": refusal(404, "model_not_found"),
     "busy": refusal(429, "rate_limit_exceeded", retry_after="20"),
@@ -132,13 +150,16 @@ class OpenAIServer(ReplayServer):
     habits = HABITS
 
     @staticmethod
-    def rehearsal(directive: Directive) -> Scenario:
-        texts = [chunk({"content": text}) for text in directive.texts()]
-        calls = []
-        if directive.tool is not None:
-            calls = call_pieces(directive.tool, json.dumps(directive.arguments))
-        end = (*calls, chunk(finish="stop"), usage(written=directive.tokens), DONE)
-        return replayed(directive, [opening()], texts, frame(error()), end)
+    def rehearsal(scene: Scene) -> Scenario:
+        texts = [chunk({"content": text}) for text in scene.texts]
+        calls = [
+            piece
+            for index, call in enumerate(scene.calls)
+            for piece in call_pieces(call.name, written(call), index=index, id=f"call_{index}")
+        ]
+        finish = chunk(finish="tool_calls" if calls else "stop")
+        end = (*calls, finish, usage(written=len(texts)), DONE)
+        return replayed(scene, [opening()], texts, frame(error()), end)
 
 
 if __name__ == "__main__":

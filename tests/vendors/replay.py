@@ -16,7 +16,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from aiohttp import web
 
-from talksy.ai.llm.directive import Directive, parse
+from talksy.ai.llm.directive import parse
+from talksy.ai.llm.scene import Scene, stage
+from talksy.messages import ToolCall
+from tests.vendors.manners import fault, heard, offered
 
 _SSE = {"Content-Type": "text/event-stream; charset=utf-8"}
 
@@ -57,6 +60,13 @@ def page(status: int = 502) -> Scenario:
     return Scenario((body,), status, {"Content-Type": "text/html"})
 
 
+def _refusal(fault: str) -> Scenario:
+    """What a vendor says to a request that is not in its form."""
+    error = {"message": fault, "type": "invalid_request_error", "param": "messages", "code": None}
+    body = json.dumps({"error": error}).encode()
+    return Scenario((body,), 400, {"Content-Type": "application/json"})
+
+
 def shredded(scenario: Scenario, size: int = 1) -> Scenario:
     """The same bytes in writes of ``size``, so that events and characters are split."""
     whole = b"".join(scenario.writes)
@@ -64,14 +74,20 @@ def shredded(scenario: Scenario, size: int = 1) -> Scenario:
     return replace(scenario, writes=pieces)
 
 
+def written(call: ToolCall) -> str:
+    """The arguments of a call as a model writes them."""
+    return call.raw if call.arguments is None else json.dumps(call.arguments, ensure_ascii=False)
+
+
 def replayed(
-    directive: Directive,
+    scene: Scene,
     start: Sequence[bytes],
     texts: Sequence[bytes],
     fault: bytes,
     end: Sequence[bytes],
 ) -> Scenario:
     """What the mock model would do, in a vendor's words."""
+    directive = scene.course
     pace = (directive.delay_ms or 0) / 1000
     stops = {"fail": directive.fail_after, "hang": directive.hang_after}
     near = {kind: at for kind, at in stops.items() if at is not None and at <= directive.tokens}
@@ -135,29 +151,35 @@ class ReplayServer:
         body = await request.json() if request.can_read_body else {}
         self.asked.append(Asked(request.path, dict(request.headers), body))
         self.reached.set()
-        if self._scripted:
+        if refused := fault(body):
+            scenario = _refusal(refused)
+        elif self._scripted:
             scenario = self._scripted.popleft()
         elif request.path.endswith("/models"):
             return web.json_response({"object": "list", "data": []})
         else:
-            scenario = self._choose(body.get("model", ""), body.get("messages", []))
+            scenario = self._choose(body)
         try:
             return await self._play(request, scenario)
         except (asyncio.CancelledError, ConnectionResetError):
             self.disconnected.set()
             raise
 
-    def _choose(self, model: str, messages: Sequence[Mapping[str, Any]]) -> Scenario:
-        if model in self.habits:
-            return self.habits[model]
-        newest = messages[-1]["content"] if messages else ""
-        if newest.startswith("/habit "):
-            return self.habits[newest.removeprefix("/habit ").strip()]
-        directive = parse(newest)
-        return self._default if directive is None else self.rehearsal(directive)
+    def _choose(self, body: Mapping[str, Any]) -> Scenario:
+        prompts = heard(body.get("messages", []))
+        scene = stage(prompts, offered(body), directives=True)
+        newest = prompts[-1] if prompts else None
+        if newest is not None and newest.role == "tool":
+            return self.rehearsal(scene)  # whatever habit has asked for it
+        if body.get("model") in self.habits:
+            return self.habits[body["model"]]
+        said = newest.content if newest is not None else ""
+        if said.startswith("/habit "):
+            return self.habits[said.removeprefix("/habit ").strip()]
+        return self.rehearsal(scene) if scene.calls or parse(said) else self._default
 
     @staticmethod
-    def rehearsal(directive: Directive) -> Scenario:
+    def rehearsal(scene: Scene) -> Scenario:
         """What the mock model would do, in this vendor's words."""
         raise NotImplementedError
 

@@ -1,8 +1,11 @@
 """Chat completions, the wire that OpenAI and Groq share, and many servers with them.
 
-Compatible servers differ, and what they leave out is not missed: usage, roles, a call's id or
-index, ``[DONE]``. An answer is whole once it said why it finished, or sent the usage that only
-comes at the end; one that stops before has ended early, which is a fault.
+Compatible servers differ, and what they leave out is not missed: usage, roles, ``[DONE]``. An
+answer is whole once it said why it finished, or sent the usage that only comes at the end; one that
+stops before has ended early, which is a fault.
+
+Where a server refuses the tools it is offered, nobody asks again without them: what a tool knows
+would be made up instead. The next provider may take them, and the log says what to put right.
 
 Each request is made once. The SDKs' own retries are off: they sit out a ``Retry-After`` of up to
 two minutes, and every time limit again, while somebody waits who is better told.
@@ -18,12 +21,11 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
-import orjson
 import structlog
 
-from talksy.ai.llm.base import Delta, Part, ToolCall, ToolSpec, Used, Working
+from talksy.ai.llm.base import Delta, Part, ToolSpec, Used, Working
+from talksy.ai.llm.calls import Calls, offered, worded
 from talksy.errors import Cause, ProviderFault, ProviderTimeout, ProviderUnavailable
-from talksy.ids import new_id
 from talksy.messages import Prompt, Usage
 
 _log = structlog.get_logger(__name__)
@@ -60,6 +62,15 @@ _HINTS: Mapping[int, str] = {
     429: "too many requests, or the account has no credit left",
     498: "the vendor has no capacity left in this tier",
 }
+_CHOOSY = frozenset({400, 404, 422, 500, 501})
+"""What servers answer to tools for a model that can use none."""
+_GARBLED = "tool_use_failed"
+_GARBLING = "the model wrote a call of a tool in a form that its vendor cannot read"
+_TOOLLESS = (
+    "the tools it was offered were refused: can the model of {model} use tools, and if it can, "
+    "does it take the schema of each (`talksy tools`)?"
+)
+_UNFIT = "The model asked for tools in a broken form."
 _FOREIGN = "what answered does not speak the vendor's API: check {url}"
 _PAGE = "a web page answered instead of the API: check {url}"
 _AWAY: Sequence[tuple[type[Exception], str]] = (
@@ -114,16 +125,21 @@ class CompletionsModel:
                         yield Delta(text)
                     elif answer.stirred:
                         yield Working()
+                    if answer.stirred and answer.calls.excessive:
+                        raise self._wrong("too_many_calls", _UNFIT, "broken", None)
         except self._faults as fault:
-            failure = self._failure(fault, finished=answer.finished)
+            failure = self._failure(fault, finished=answer.finished, tools=bool(tools))
             if not answer.finished:
                 raise failure from None
         if not answer.finished:
             hint = _PAGE.format_map(self.settings) if page else None
             message = "The model's answer ended early: try again."
             raise self._wrong("ended_early", message, "broken", hint)
-        for call in answer.calls:
-            yield self._complete(call)
+        calls = answer.calls.whole(cut=answer.cut)
+        if not all(call.name for call in calls):
+            raise self._wrong("nameless_call", _UNFIT, "broken", None)
+        for call in calls:
+            yield call
         if answer.usage is not None:
             yield Used(answer.usage)
 
@@ -149,42 +165,28 @@ class CompletionsModel:
     def _request(self, messages: Sequence[Prompt], tools: Sequence[ToolSpec]) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": each.role, "content": each.content} for each in messages],
+            "messages": [worded(each) for each in messages],
             **self._options,
         }
         if tools:
-            request["tools"] = [
-                {
-                    "type": "function",
-                    "function": {
-                        "name": tool.name,
-                        "description": tool.description,
-                        "parameters": tool.parameters,
-                    },
-                }
-                for tool in tools
-            ]
+            request["tools"] = [offered(tool) for tool in tools]
         return request
 
-    def _complete(self, call: "_Call") -> ToolCall:
-        try:
-            arguments = orjson.loads(call.arguments or "{}")
-        except ValueError:
-            arguments = None
-        named = call.name and isinstance(call.name, str)
-        if not named or not isinstance(arguments, dict):
-            message = "The model asked for a tool in a broken form."
-            raise self._wrong("broken_call", message, "broken", None)
-        return ToolCall(call.id or new_id("call"), call.name, arguments)
-
-    def _failure(self, fault: Exception, *, finished: bool = False) -> ProviderFault:
+    def _failure(
+        self, fault: Exception, *, finished: bool = False, tools: bool = False
+    ) -> ProviderFault:
         """What is told of ``fault``: little to the client, more to the operator, in the log.
+        ``tools``: some were offered.
 
         The vendor's own text is left out of both: it may quote the key or what was said.
         """
         status = getattr(fault, "status_code", None)
         code = _code(fault)
         cause, hint = self._diagnose(fault, status, code)
+        if code == _GARBLED or (tools and _about_tools(fault, status)):
+            # That tells nothing of questions with other tools, or with none.
+            cause = "invalid"
+            hint = _GARBLING if code == _GARBLED else _TOOLLESS.format_map(self.settings)
         _log.warning(
             "model_failed",
             provider=self.provider,
@@ -239,15 +241,6 @@ class CompletionsModel:
 
 
 @dataclass(slots=True)
-class _Call:
-    """A tool call as far as it has come; its arguments arrive as pieces of JSON text."""
-
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-
-@dataclass(slots=True)
 class _Answer:
     """What is gathered of an answer beside its text."""
 
@@ -255,8 +248,9 @@ class _Answer:
     stirred: bool = False
     """The last chunk had a thought or a piece of a call in it."""
     usage: Usage | None = None
-    calls: list[_Call] = field(default_factory=list)
-    _by_index: dict[int, _Call] = field(default_factory=dict)
+    calls: Calls = field(default_factory=Calls)
+    cut: bool = False
+    """It had become too long for the vendor."""
 
     def read(self, chunk: Any) -> str:
         """Takes a chunk in and returns the text in it, which may be empty."""
@@ -269,6 +263,7 @@ class _Answer:
         text = self._take(choice.delta) if choice.delta else ""
         # Last, so that a fault in the final chunk is not taken for one after the answer.
         self.finished |= choice.finish_reason is not None
+        self.cut |= choice.finish_reason == "length"
         return text
 
     def _cost(self, chunk: Any) -> bool:
@@ -285,30 +280,11 @@ class _Answer:
         thought = getattr(delta, "reasoning", None) or getattr(delta, "reasoning_content", None)
         self.stirred = bool(thought or delta.tool_calls)
         for piece in delta.tool_calls or ():
-            self._gather(piece)
+            self.calls.add(piece)
         text = delta.content or getattr(delta, "refusal", None) or ""
         if not isinstance(text, str):
             raise TypeError("content is not text")
         return text
-
-    def _gather(self, piece: Any) -> None:
-        call = self._call(piece)
-        call.id = piece.id or call.id
-        if piece.function:
-            call.name = piece.function.name or call.name
-            call.arguments += piece.function.arguments or ""
-
-    def _call(self, piece: Any) -> _Call:
-        """The call a piece belongs to. Servers that leave the index out begin a call with an id."""
-        if piece.index is not None and piece.index in self._by_index:
-            return self._by_index[piece.index]
-        if piece.index is None and not piece.id and self.calls:
-            return self.calls[-1]
-        call = _Call()
-        self.calls.append(call)
-        if piece.index is not None:
-            self._by_index[piece.index] = call
-        return call
 
 
 async def _next(chunks: Any, *, tail: bool) -> Any:
@@ -322,13 +298,22 @@ def _cause(status: int) -> Cause:
 
 def _code(fault: Any) -> str | None:
     """The vendor's name of its error, where it is a name."""
+    code = _error(fault).get("code")
+    return code if re.fullmatch(r"[a-z0-9_]{1,64}", str(code)) else None
+
+
+def _error(fault: Any) -> Mapping[str, Any]:
+    """The vendor's error object. One SDK gives it alone, the other what it came in."""
     body = getattr(fault, "body", None)
-    if isinstance(body, dict):
-        # One SDK gives the error alone, the other what it came in.
-        inner = body.get("error", body)
-        code = inner.get("code") if isinstance(inner, dict) else None
-        return code if re.fullmatch(r"[a-z0-9_]{1,64}", str(code)) else None
-    return None
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def _about_tools(fault: Any, status: int | None) -> bool:
+    """Whether a vendor refuses the tools that it was offered; there is no common code for that."""
+    error = _error(fault)
+    said = f"{error.get('message')} {error.get('param')}"
+    return status in _CHOOSY and re.search(r"\btools?\b", said, re.IGNORECASE) is not None
 
 
 def _chain(fault: BaseException) -> Iterator[BaseException]:

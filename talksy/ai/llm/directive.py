@@ -2,7 +2,8 @@
 
     /mock tokens=500 delay_ms=10 chars=5 fail_after=200 hang_after=300 tool=get_order_status {"orderId": "ORD-1001"}
 
-Every part is optional, in any order; the JSON object, if any, follows ``tool=NAME``.
+Every part is optional, in any order; the JSON object, if any, follows ``tool=NAME``. That part may
+stand there up to 32 times: all of these tools are asked for at once.
 
 | part | what it does |
 |---|---|
@@ -13,16 +14,22 @@ Every part is optional, in any order; the JSON object, if any, follows ``tool=NA
 | ``burst=N`` | gives N tokens at a time, at most 1,000; the wait is between those |
 | ``fail_after=N`` | fails with ``PROVIDER_UNAVAILABLE`` after N tokens |
 | ``hang_after=N`` | goes silent after N tokens, until it is closed |
-| ``tool=NAME {…}`` | asks for the tool after the tokens, with ``{}`` if no object follows |
+| ``tool=NAME {…}`` | asks for the tool, with ``{}`` if no object follows |
+| ``before=N`` | writes N tokens before it asks, at most 1,000 |
+| ``rounds=N`` | asks for the same again after the results, N times in all, at most 100; once if left out |
+| ``broken=N`` | the first N times the arguments are no JSON, at most 100 |
 
-Without ``tokens`` there are as many as ``fail_after`` or ``hang_after`` needs, none before a tool,
+What tools are asked for comes first. The tokens, and all that is said of them, are of the answer
+after their results, and what they came to stands behind them. The pace counts for both.
+
+Without ``tokens`` there are as many as ``fail_after`` or ``hang_after`` needs, none beside a tool,
 and 20 otherwise. A fault beyond the last token does not happen; of two, the nearer one does, and
 failing wins a tie.
-"""  # noqa: E501 (the example is one line, since a message is)
+"""  # noqa: E501 (the example is one line, since a message is, and so is a row of a table)
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +47,25 @@ MOST = {
     "burst": 1_000,
     "fail_after": 100_000,
     "hang_after": 100_000,
+    "before": 1_000,
+    "rounds": 100,
+    "broken": 100,
 }
 """The parts that are numbers, each with the most it may be."""
 
+MOST_TOOLS = 32
+_WITH_TOOLS = ("before", "rounds", "broken")
+"""What says nothing without a tool."""
 _PLAIN_TOKENS = 20
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A tool that is to be asked for."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +79,10 @@ class Directive:
     burst: int = 0
     fail_after: int | None = None
     hang_after: int | None = None
-    tool: str | None = None
-    arguments: dict[str, Any] = field(default_factory=dict)
+    wishes: tuple[Wish, ...] = ()
+    before: int = 0
+    rounds: int = 1
+    broken: int = 0
 
     def texts(self) -> Iterator[str]:
         """The tokens, each of ``max(chars, digits + 1)`` characters."""
@@ -79,15 +102,20 @@ def parse(text: str) -> Directive | None:
     """The directive in ``text``, or None if it is none. Raises ``DirectiveError``."""
     if text.split(maxsplit=1)[:1] != ["/mock"]:
         return None
-    parts: dict[str, Any] = {}
+    parts: dict[str, int] = {}
+    wishes: list[Wish] = []
     rest = text.lstrip().removeprefix("/mock").lstrip()
     while rest:
-        rest = _take(rest, parts).lstrip()
-    return Directive(**{"tokens": _tokens(parts), **parts})
+        rest = _take(rest, parts, wishes).lstrip()
+    for key in _WITH_TOOLS:
+        if key in parts and not wishes:
+            raise DirectiveError(f'"{key}" says nothing without a tool')
+    tokens = _tokens(parts, tools=bool(wishes))
+    return Directive(**{"tokens": tokens, **parts}, wishes=tuple(wishes))
 
 
-def _take(rest: str, parts: dict[str, Any]) -> str:
-    """Reads one part from the front of ``rest`` into ``parts`` and returns what follows."""
+def _take(rest: str, parts: dict[str, int], wishes: list[Wish]) -> str:
+    """Reads one part from the front of ``rest`` and returns what follows."""
     word, *after = rest.split(maxsplit=1)
     key, equals, value = word.partition("=")
     if not equals or (key != "tool" and key not in MOST):
@@ -103,9 +131,12 @@ def _take(rest: str, parts: dict[str, Any]) -> str:
         raise DirectiveError(
             f'"{_short(value)}" cannot be a tool\'s name: up to 64 letters, digits and _ . -'
         )
-    parts["tool"] = value
+    if len(wishes) == MOST_TOOLS:
+        raise DirectiveError(f"there are more than {MOST_TOOLS} tools in it")
+    arguments: dict[str, Any] = {}
     if tail.startswith("{"):
-        parts["arguments"], tail = _arguments(tail)
+        arguments, tail = _arguments(tail)
+    wishes.append(Wish(value, arguments))
     return tail
 
 
@@ -135,11 +166,10 @@ def _arguments(tail: str) -> tuple[dict[str, Any], str]:
 _scan: Callable[[str], tuple[Any, int]] = json.JSONDecoder().raw_decode
 
 
-def _tokens(parts: dict[str, Any]) -> int:
+def _tokens(parts: dict[str, int], *, tools: bool) -> int:
     """How many tokens there are when the directive does not say."""
     needed = max(parts.get("fail_after", 0), parts.get("hang_after", 0))
-    named = {"fail_after", "hang_after", "tool"} & parts.keys()
-    return needed if named else _PLAIN_TOKENS
+    return needed if tools or {"fail_after", "hang_after"} & parts.keys() else _PLAIN_TOKENS
 
 
 def _short(text: str) -> str:

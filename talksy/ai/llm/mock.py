@@ -1,20 +1,19 @@
 """The model that needs no vendor: deterministic, with any course of a turn on demand.
 
-It answers with the replies of ``replies`` word by word, and follows the directive of
-``directive`` where directives are on. What it writes depends on the newest message alone.
+It answers with the replies of ``replies`` word by word, asks for the tools that ``wishes`` hears a
+wish for, and follows the directive of ``directive`` where directives are on. What it writes depends
+on the user's newest message, on what was asked for since and on the tools that there are.
 """
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from types import coroutine
 
-from talksy.ai.llm.base import Delta, Part, ToolCall, ToolSpec, Used
-from talksy.ai.llm.directive import Directive, DirectiveError, parse
-from talksy.ai.llm.replies import reply
+from talksy.ai.llm.base import Delta, Part, ToolSpec, Used
+from talksy.ai.llm.directive import Directive
+from talksy.ai.llm.scene import stage
 from talksy.errors import ProviderUnavailable
-from talksy.ids import new_id
 from talksy.messages import Prompt, Usage
 
 _BREATH = 64
@@ -30,11 +29,12 @@ class MockModel:
     ``delay_ms`` is the wait between two deltas, 0 for full speed; each is due so long after the one
     before was due, so that a loop that is late is not forgiven. With ``directives`` a newest
     message of the user's that begins with ``/mock`` is followed as ``directive`` describes; once
-    anything follows that message, such as a tool's result, it is not followed again. A directive
+    anything but calls and their results follows that message, it is not followed again. A directive
     that cannot be read is answered with what is wrong with it.
 
     ``Used`` counts the words of all prompts as input and the deltas as output. A ``ToolCall`` has a
-    random id and need not be among the ``tools`` of the call; all else is the same every time.
+    random id, and one that a directive names need not be among the ``tools``; all else is the same
+    every time.
     """
 
     provider = "mock"
@@ -45,12 +45,11 @@ class MockModel:
         self._directives = directives
 
     async def stream(
-        self,
-        messages: Sequence[Prompt],
-        tools: Sequence[ToolSpec] = (),  # noqa: ARG002 (it asks for what the directive names)
+        self, messages: Sequence[Prompt], tools: Sequence[ToolSpec] = ()
     ) -> AsyncGenerator[Part]:
         """As ``LanguageModel.stream``: ``ProviderUnavailable`` only where a directive says so."""
-        directive, texts = self._plan(messages)
+        scene = stage(messages, tools, directives=self._directives)
+        directive = scene.course
         delay_ms = self._delay_ms if directive.delay_ms is None else directive.delay_ms
         burst = directive.burst or (1 if delay_ms else _BREATH)
         clock = asyncio.get_running_loop().time
@@ -58,8 +57,8 @@ class MockModel:
             await asyncio.sleep(min(directive.at_ms / 1000 - time.time(), _LONGEST_WAIT))
         due, written = clock(), 0
         halts = {directive.fail_after, directive.hang_after}
-        for text in texts:
-            if written in halts:
+        for text in scene.texts:
+            if written in halts and written <= directive.tokens:
                 await _halt(directive, written)
             if written and written % burst == 0:
                 if delay_ms:
@@ -69,9 +68,10 @@ class MockModel:
                     await _breath()
             yield Delta(text)
             written += 1
-        await _halt(directive, written)
-        if directive.tool is not None:
-            yield ToolCall(new_id("call"), directive.tool, directive.arguments)
+        if written == directive.tokens:
+            await _halt(directive, written)
+        for call in scene.calls:
+            yield call
         words = sum(len(prompt.content.split()) for prompt in messages)
         yield Used(Usage(input_tokens=words, output_tokens=written))
 
@@ -80,17 +80,6 @@ class MockModel:
 
     async def close(self) -> None:
         """Holds nothing."""
-
-    def _plan(self, messages: Sequence[Prompt]) -> tuple[Directive, Iterable[str]]:
-        newest = messages[-1] if messages else Prompt("user", "")
-        try:
-            if self._directives and newest.role == "user" and (found := parse(newest.content)):
-                return found, found.texts()
-            answer = reply(newest.content)
-        except DirectiveError as error:
-            answer = str(error)
-        words = re.findall(r"\S+\s*", answer)
-        return Directive(tokens=len(words)), words
 
 
 @coroutine

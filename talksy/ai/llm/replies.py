@@ -1,6 +1,10 @@
-"""What the mock model says to people: a few friendly replies, chosen by word."""
+"""What the mock model says to people: a few friendly replies, chosen by word, and what tools came
+to.
+"""
 
 import re
+
+import orjson
 
 _REPLIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
@@ -44,6 +48,8 @@ _REPLIES: tuple[tuple[tuple[str, ...], str], ...] = (
 greeting in front of a question does not hide the question."""
 
 _LONGEST_ECHO = 200
+_LONGEST_RESULT = 2_000
+_REFUSED = ("TOOL_DENIED", "APPROVAL_EXPIRED")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -59,3 +65,23 @@ def reply(text: str) -> str:
     if len(heard) > _LONGEST_ECHO:
         heard = f"{heard[:_LONGEST_ECHO]}…"
     return f'I understood: "{heard}" Tell me more.'
+
+
+def report(name: str, told: str) -> str:
+    """A sentence about what the tool ``name`` came to; ``told`` is its prompt.
+
+    That is JSON, ``{"result": …}`` or ``{"error": {"code": …, "message": …}}``.
+    """
+    try:
+        outcome = orjson.loads(told)
+        error = outcome.get("error")
+        if error:
+            verb = "was refused" if error["code"] in _REFUSED else "failed"
+            return f"{name} {verb}: {error['message']}"
+        result = outcome["result"]
+        said = result if isinstance(result, str) else orjson.dumps(result).decode()
+    except (ValueError, TypeError, AttributeError, LookupError):
+        said = told
+    if len(said) > _LONGEST_RESULT:
+        said = f"{said[:_LONGEST_RESULT]}…"
+    return f"{name} says: {said}"

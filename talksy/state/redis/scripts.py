@@ -138,10 +138,74 @@ end
 if redis.call('LLEN', KEYS[1]) == 1 then redis.call('DEL', KEYS[1]) end
 """)
 
+_SLOTS = """
+-- A list a user, of 'until session key': what its node does not renew is gone by itself.
+local now, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local held, in_session = {}, {}
+for _, entry in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  local till, session, key = string.match(entry, '^(%d+) (%S+) (%S+)$')
+  if tonumber(till) > now then
+    held[#held + 1] = {till, session, key}
+    in_session[session] = (in_session[session] or 0) + 1
+  end
+end
+local function store()
+  redis.call('DEL', KEYS[1])
+  for _, slot in ipairs(held) do redis.call('RPUSH', KEYS[1], table.concat(slot, ' ')) end
+  if #held > 0 then redis.call('PEXPIRE', KEYS[1], kept) end
+end
+"""
+
+TAKE = Script(
+    _SLOTS
+    + """
+local session, key = ARGV[3], ARGV[4]
+if #held >= tonumber(ARGV[6]) or (in_session[session] or 0) >= tonumber(ARGV[5]) then return 0 end
+held[#held + 1] = {string.format('%d', now + kept), session, key}
+store()
+return 1
+"""
+)
+
+RENEW = Script(
+    _SLOTS
+    + """
+-- Also what this Redis has never heard of: it was emptied, or another one took its place.
+local mine = {}
+for at = 3, #ARGV, 2 do mine[ARGV[at + 1]] = ARGV[at] end
+for _, slot in ipairs(held) do
+  if mine[slot[3]] then slot[1], mine[slot[3]] = string.format('%d', now + kept), nil end
+end
+for key, session in pairs(mine) do
+  held[#held + 1] = {string.format('%d', now + kept), session, key}
+end
+store()
+return #held
+"""
+)
+
+FREE = Script(
+    _SLOTS
+    + """
+for at, slot in ipairs(held) do
+  if slot[3] == ARGV[3] then
+    table.remove(held, at)
+    break
+  end
+end
+store()
+return #held
+"""
+)
+
 PROBE = Script("""
 -- Whether it takes writes, which PUBLISH alone does not tell: a replica and a full server do that.
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
 return redis.call('PUBLISH', KEYS[1], '1')
 """)
 
-ALL = (APPEND, SEAL, HIT, REFUND, PROBE)
+ALL = (APPEND, SEAL, HIT, REFUND, TAKE, RENEW, FREE, PROBE)

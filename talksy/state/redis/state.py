@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from talksy.state.memory import MemoryWindows
+from talksy.state.memory import MemorySlots, MemoryWindows
 from talksy.state.redis.bus import RedisBus
 from talksy.state.redis.client import Client
 from talksy.state.redis.listener import Listener
 from talksy.state.redis.log import RedisLog
 from talksy.state.redis.scripts import PREFIX
+from talksy.state.redis.slots import RedisSlots
 from talksy.state.redis.standing import Standing, inspect
 from talksy.state.redis.windows import RedisWindows
 
@@ -38,10 +39,12 @@ class RedisStats:
     """How often commands were not answered, or with an error."""
     local_hits: int
     """What was counted on this node alone, since the windows were away."""
+    local_slots: int
+    """The same of slots."""
 
 
 class RedisState:
-    """The log, the bus and the windows of one node."""
+    """The log, the bus, the windows and the slots of one node."""
 
     def __init__(self, client: Client, listener: Listener, nodes: Callable[[], int]) -> None:
         self.client = client
@@ -51,6 +54,7 @@ class RedisState:
         self.outside = RedisBus(client, listener, prefix="")
         """Channels that are not ours, by the names they have."""
         self.windows = RedisWindows(client, MemoryWindows(), nodes=nodes)
+        self.slots = RedisSlots(client, MemorySlots(), nodes=nodes)
 
     @classmethod
     @asynccontextmanager
@@ -63,7 +67,9 @@ class RedisState:
             Listener(client, probe=f"{PREFIX}:p:{node}") as listener,
         ):
             await listener.settle(START_SECONDS)
-            yield cls(client, listener, nodes)
+            state = cls(client, listener, nodes)
+            async with state.slots:
+                yield state
 
     async def inspect(self) -> Standing:
         """What can be told of it. Raises ``Away``, and ``Unfit`` where it cannot do its part."""
@@ -81,4 +87,5 @@ class RedisState:
             commands=self.client.commands,
             failures=self.client.failures,
             local_hits=self.windows.local_hits,
+            local_slots=self.slots.local_takes,
         )

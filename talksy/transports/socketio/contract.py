@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from talksy.errors import (
+    ApprovalExpired,
     Forbidden,
     IdempotencyConflict,
     InternalError,
+    NotFound,
     Overloaded,
     PayloadTooLarge,
     RateLimited,
@@ -16,6 +18,9 @@ from talksy.errors import (
     SessionLimit,
     TalksyError,
     TokenExpired,
+    ToolBusy,
+    ToolDenied,
+    ToolNotFound,
     TurnInProgress,
     TurnNotFound,
     TurnQueueFull,
@@ -26,18 +31,23 @@ from talksy.transports import shapes
 from talksy.transports.schemas import Json, Schemas, codes
 from talksy.transports.socketio.payloads import (
     AuthRefresh,
+    CallTool,
     Cancel,
     GetHistory,
+    GetToolInfo,
     Handshake,
+    ListTools,
     Nothing,
     Payload,
     ResumeTurn,
+    ToolDecision,
     UserMessage,
 )
 
 SESSION = "ses_9cQ2vXo7TnE4Jr1K"
 TURN = "trn_6Lm0yZbW8sUa3HdP"
 MESSAGE = "msg_1Vt5KgRf7NxC2eQj"
+CALL = "call_8Qd4Wj1ZsXn5Vb0T"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c3JfMmYifQ.c2lnbmF0dXJl"  # noqa: S105 - an example
 NOW = 1_795_253_400_000
 LATER = "2026-11-21T09:45:00.000Z"
@@ -47,6 +57,22 @@ ERROR = shapes.Error(
     message="text is required",
     errors=[{"path": "text", "message": "is required"}],
     requestId="req_5f0c1c9d8e7b4a36",
+)
+
+TOOL = shapes.ToolDefinition(
+    name="get_order_status",
+    description="The status of an order.",
+    category="data",
+    version="1.0.0",
+    parameters={
+        "type": "object",
+        "properties": {"orderId": {"type": "string"}},
+        "required": ["orderId"],
+        "additionalProperties": False,
+    },
+    timeoutMs=30_000,
+    policy="auto",
+    sandboxed=False,
 )
 
 
@@ -93,7 +119,7 @@ ASKED: Mapping[str, Asked] = {
         shapes.MessageAccepted,
         _ACCEPTED,
         _SAID,
-        ["assistant_response"],
+        ["tool_call", "tool_result", "assistant_response"],
     ),
     "user_message_stream": Asked(
         "Say something, and get the answer as it comes. Sent again under the same `messageId`, "
@@ -103,7 +129,7 @@ ASKED: Mapping[str, Asked] = {
         shapes.MessageAccepted,
         _ACCEPTED,
         _SAID,
-        ["stream_start", "stream_chunk", "stream_reset", "stream_end"],
+        ["stream_start", "stream_chunk", "stream_reset", "tool_call", "tool_result", "stream_end"],
     ),
     "resume": Asked(
         "Go on with a turn behind the last number seen: what was missed follows, then the rest.",
@@ -112,7 +138,15 @@ ASKED: Mapping[str, Asked] = {
         shapes.TurnResumed,
         shapes.TurnResumed(ok=True, status="running", firstSeq=0, lastSeq=9),
         [TurnNotFound, SessionExpired, *_ALWAYS],
-        ["stream_start", "stream_chunk", "stream_reset", "stream_end", "assistant_response"],
+        [
+            "stream_start",
+            "stream_chunk",
+            "stream_reset",
+            "tool_call",
+            "tool_result",
+            "stream_end",
+            "assistant_response",
+        ],
     ),
     "cancel": Asked(
         "End a turn, the running one unless it is named. Asked again, it says the same.",
@@ -139,6 +173,54 @@ ASKED: Mapping[str, Asked] = {
         shapes.Accepted(ok=True),
         [SessionExpired, *_ALWAYS],
         ["session_info"],
+    ),
+    "list_tools": Asked(
+        "Ask which tools may be used.",
+        ListTools,
+        {"category": "data"},
+        shapes.Accepted,
+        shapes.Accepted(ok=True),
+        _ALWAYS,
+        ["tools_list"],
+    ),
+    "get_tool_info": Asked(
+        "Ask about one tool.",
+        GetToolInfo,
+        {"toolName": "get_order_status"},
+        shapes.Accepted,
+        shapes.Accepted(ok=True),
+        [ToolNotFound, ToolDenied, Forbidden, *_ALWAYS],
+        ["tool_info"],
+    ),
+    "call_tool": Asked(
+        "Call a tool. It goes on if the connection is lost; with the session it ends. Where a "
+        "person must approve it, `tool_call` says so to all devices of the session.",
+        CallTool,
+        {"toolName": "get_order_status", "parameters": {"orderId": "ORD-1001"}},
+        shapes.ToolCallAccepted,
+        shapes.ToolCallAccepted(ok=True, callId=CALL),
+        [
+            ToolNotFound,
+            ToolDenied,
+            ToolBusy,
+            Forbidden,
+            PayloadTooLarge,
+            IdempotencyConflict,
+            SessionExpired,
+            ServerDraining,
+            *_ALWAYS,
+        ],
+        ["tool_result", "tool_call"],
+    ),
+    "tool_decision": Asked(
+        "Approve or refuse a call that waits for a person. The first decision counts, whoever "
+        "sends another.",
+        ToolDecision,
+        {"callId": CALL, "decision": "approve"},
+        shapes.ToolDecisionTaken,
+        shapes.ToolDecisionTaken(ok=True, decision="approve"),
+        [NotFound, ApprovalExpired, SessionExpired, *_ALWAYS],
+        ["tool_decided", "tool_result"],
     ),
     "auth_refresh": Asked(
         "Go on under another token of the same user, before the present one runs out.",
@@ -213,6 +295,40 @@ TOLD: Mapping[str, Told] = {
         "The provider failed in the middle: forget the pieces, another one begins anew.",
         ("stream_reset", shapes.StreamReset(turnId=TURN, seq=7, reason="provider_timeout")),
     ),
+    "tool_call": Told(
+        "A tool is asked for: in a turn by the model, under the turn's numbers; without a turn by "
+        "a client, where a person decides first.",
+        (
+            "tool_call",
+            shapes.ToolCall(
+                callId=CALL,
+                toolName="get_order_status",
+                parameters={"orderId": "ORD-1001"},
+                turnId=TURN,
+                seq=2,
+            ),
+        ),
+    ),
+    "tool_result": Told(
+        "What a call came to: of a model's in its turn, of a client's `call_tool` without one.",
+        (
+            "tool_result",
+            shapes.ToolResult(
+                callId=CALL,
+                toolName="get_order_status",
+                success=True,
+                status="done",
+                result={"orderId": "ORD-1001", "status": "shipped"},
+                executionTimeMs=3,
+                turnId=TURN,
+                seq=3,
+            ),
+        ),
+    ),
+    "tool_decided": Told(
+        "Somebody decided about a call that waited for a person.",
+        ("tool_decided", shapes.ToolDecided(callId=CALL, decision="approve", turnId=TURN)),
+    ),
     "stream_end": Told(
         "The one ending of a streamed turn, whatever its reason.",
         (
@@ -247,6 +363,8 @@ TOLD: Mapping[str, Told] = {
             ),
         ),
     ),
+    "tools_list": Told("What `list_tools` asked for, by name.", ("tools_list", [TOOL])),
+    "tool_info": Told("What `get_tool_info` asked for.", ("tool_info", TOOL)),
     "rate_limit": Told(
         "The budget runs low; with `retryAfter`, something was refused for it.",
         (

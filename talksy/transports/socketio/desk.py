@@ -15,7 +15,7 @@ from talksy.errors import (
     error_payload,
 )
 from talksy.events import Fault
-from talksy.gateway import Connection, Gateway, Hello, Say
+from talksy.gateway import Call, Connection, Gateway, Hello, Say
 from talksy.ids import new_id
 from talksy.logs import Served, serving
 from talksy.transports import wire
@@ -26,6 +26,8 @@ from talksy.transports.shapes import (
     MessageAccepted,
     SessionEnded,
     SessionInfo,
+    ToolCallAccepted,
+    ToolDecisionTaken,
     TurnCancelled,
     TurnResumed,
 )
@@ -33,12 +35,16 @@ from talksy.transports.socketio.contract import ASKED
 from talksy.transports.socketio.outbox import Outbox
 from talksy.transports.socketio.payloads import (
     AuthRefresh,
+    CallTool,
     Cancel,
     GetHistory,
+    GetToolInfo,
     Handshake,
+    ListTools,
     Nothing,
     Payload,
     ResumeTurn,
+    ToolDecision,
     UserMessage,
 )
 
@@ -243,6 +249,29 @@ class Desk:
             ack["already"] = True
         return Reply(ack, resumed.begin)
 
+    async def list_tools(self, words: ListTools) -> Reply:
+        tools = self._gateway.tools(self._connection, words.category)
+        payload = [wire.tool(definition, self._gateway.tool_ms) for definition in tools]
+        return Reply({"ok": True}, lambda: self._outbox.event(("tools_list", payload)))
+
+    async def get_tool_info(self, words: GetToolInfo) -> Reply:
+        definition = self._gateway.tool(self._connection, words.tool_name)
+        payload = wire.tool(definition, self._gateway.tool_ms)
+        return Reply({"ok": True}, lambda: self._outbox.event(("tool_info", payload)))
+
+    async def call_tool(self, words: CallTool) -> Reply:
+        call = Call(words.tool_name, words.parameters, words.call_id)
+        called = await self._gateway.call(self._connection, call)
+        ack: ToolCallAccepted = {"ok": True, "callId": called.call_id}
+        return Reply(ack, called.begin)
+
+    async def tool_decision(self, words: ToolDecision) -> Reply:
+        verdict = await self._gateway.decide(self._connection, words.call_id, words.decision)
+        ack: ToolDecisionTaken = {"ok": True, "decision": verdict.decision}
+        if verdict.already:
+            ack["already"] = True
+        return Reply(ack, verdict.begin)
+
     async def auth_refresh(self, words: AuthRefresh) -> Reply:
         expires_at = await self._gateway.renew(self._connection, words.token)
         ack: AuthRefreshed = {"ok": True, "expiresAt": wire.iso(expires_at)}
@@ -267,9 +296,13 @@ _EVENTS: Mapping[str, Serve] = {
     "get_session_info": Desk.get_session_info,
     "cancel": Desk.cancel,
     "resume": Desk.resume,
+    "list_tools": Desk.list_tools,
+    "get_tool_info": Desk.get_tool_info,
+    "call_tool": Desk.call_tool,
+    "tool_decision": Desk.tool_decision,
     "auth_refresh": Desk.auth_refresh,
     "end_session": Desk.end_session,
 }
 """What is done for each; the contract says what each takes."""
-_COSTLY = frozenset({"user_message", "user_message_stream"})
+_COSTLY = frozenset({"user_message", "user_message_stream", "call_tool"})
 """Events that the gateway counts as messages; all others are counted as reads."""

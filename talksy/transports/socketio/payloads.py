@@ -3,12 +3,16 @@
 Fields are camelCase on the wire; one that is not named here is refused by name.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from talksy.events import Decision
+from talksy.tools import Category
+
 Id = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+ToolName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Token = Annotated[str, StringConstraints(max_length=8192)]
 After = Annotated[int, Field(ge=-1, le=2**52)]
 
@@ -76,6 +80,37 @@ class Cancel(Payload):
 
     turn_id: Id | None = None
     """The running one unless it is named."""
+
+
+class ListTools(Payload):
+    """The tools that may be used."""
+
+    category: Category | None = None
+    """Those of one category; all unless it is named."""
+
+
+class GetToolInfo(Payload):
+    """One tool to be told of."""
+
+    tool_name: ToolName
+
+
+class CallTool(Payload):
+    """A tool to call."""
+
+    tool_name: ToolName
+    parameters: dict[str, Any] = Field(default={})
+    """As the tool's own `parameters` describe them."""
+    call_id: Id | None = None
+    """The client's own id for the call: `tool_result` has it again."""
+
+
+class ToolDecision(Payload):
+    """What a person says to a call that waits for one."""
+
+    call_id: Id
+    """As its `tool_call` names it."""
+    decision: Decision
 
 
 class AuthRefresh(Payload):

@@ -17,7 +17,7 @@ from talksy.database.accounts import (
     Rotation,
 )
 from talksy.database.tables import token_families
-from talksy.errors import EmailTaken
+from talksy.errors import EmailTaken, ValidationError
 
 NOW = 1_700_000_000_000
 ADA = Account("usr_ada", "Ada@example.com", "ada@example.com", "hash", NOW)
@@ -222,3 +222,38 @@ async def test_a_sweep_goes_on_until_all_is_erased(
 async def families(database: Database) -> list[str]:
     query = select(token_families.c.id)
     return sorted(await database.read(lambda rows: rows.execute(query).scalars().all()))
+
+
+# ---- what an account may do
+
+
+async def test_a_scope_is_given_and_taken(ada: Accounts) -> None:
+    assert await ada.rescope("ada@example.com", add="tools:admin") == "tools:basic tools:admin"
+    assert await ada.rescope("ada@example.com", add="tools:admin") == "tools:basic tools:admin"
+    assert await ada.rescope("ada@example.com", remove="tools:basic") == "tools:admin"
+    assert await ada.rescope("ada@example.com", remove="tools:admin") == ""
+    assert await ada.rescope("bob@example.com", add="tools:admin") is None
+
+
+async def test_a_scope_is_in_the_account_and_in_what_a_refresh_gives(ada: Accounts) -> None:
+    await ada.rescope("ada@example.com", add="tools:admin")
+
+    account = await ada.get("usr_ada")
+
+    assert account is not None
+    assert account.scope == (await rotate(ada)).scope == "tools:basic tools:admin"
+
+
+async def test_two_scopes_that_are_given_at_once_are_both_there(ada: Accounts) -> None:
+    names = [f"tools:{letter}" for letter in "abcd"]
+    await asyncio.gather(*(ada.rescope("ada@example.com", add=name) for name in names))
+
+    account = await ada.get("usr_ada")
+
+    assert account is not None
+    assert set(account.scope.split()) == {*names, "tools:basic"}
+
+
+async def test_an_account_has_only_so_many_scopes(ada: Accounts) -> None:
+    with pytest.raises(ValidationError, match="1000 characters"):
+        await ada.rescope("ada@example.com", add="x" * 990)

@@ -1,7 +1,7 @@
 """A node behind its door, and lines to it that write down what they are given."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,19 +10,21 @@ from talksy.ai.llm import LanguageModel, Part, ToolSpec
 from talksy.auth import AccessTokens, Auth, KnownLogins, Passwords, TokenCache, UserCache
 from talksy.database import Database
 from talksy.database.accounts import Account, Accounts, Family, RefreshToken
+from talksy.database.calls import Calls
 from talksy.database.history import History
 from talksy.database.lane import Lane
 from talksy.database.logins import Logins
 from talksy.database.sessions import SessionRows
 from talksy.errors import TalksyError
 from talksy.events import Chunk, Ending, Event, MessageAdded, Notice
-from talksy.gateway import Caps, Connection, Gateway, Hello, News, Rules, Say
+from talksy.gateway import Caps, Connection, Gateway, Hello, News, Rules, Say, Workshop
 from talksy.ids import new_id
 from talksy.journal import Bounds, Journal, Keep, Reader
 from talksy.messages import Prompt
 from talksy.ratelimit import Limiter
 from talksy.sessions import Life, Sessions
 from talksy.state import Bus, MemoryWindows
+from talksy.tools import Tool, Toolbox
 from tests.unit.auth.clock import Clock
 from tests.unit.conversation.script import Script, Step
 
@@ -217,6 +219,7 @@ async def opened(
     clock: Clock | None = None,
     bus: Bus | None = None,
     look_seconds: float = 60.0,
+    tools: Iterable[Tool] = (),
 ) -> AsyncIterator[House]:
     """A node on ``database``."""
     clock = clock or Clock()
@@ -234,7 +237,8 @@ async def opened(
         clock=clock,
     )
     lane = Lane(database, owner=new_id("node"))
-    journal = Journal(lane, clock=clock, bounds=Bounds(coalesce_ms=0), keep=keep)
+    calls = Calls(database, owner=lane.owner)
+    journal = Journal(lane, calls=calls, clock=clock, bounds=Bounds(coalesce_ms=0), keep=keep)
     sessions = Sessions(SessionRows(database, node=lane.owner), life or Life(), clock)
     cast = Cast()
     gateway = Gateway(
@@ -244,6 +248,7 @@ async def opened(
         lane=lane,
         history=History(database),
         journal=journal,
+        workshop=Workshop(Toolbox(tools), calls, clock),
         model=cast,
         clock=clock,
         rules=rules,

@@ -30,7 +30,7 @@ async def test_who_brings_no_token_is_a_guest_and_comes_back_with_the_one_it_is_
 ) -> None:
     line, guest = await house.visit()
     assert guest.user_id.startswith("gst_")
-    assert guest.identity.scope == "tools:none"
+    assert guest.identity.scope == "tools:basic"
     (created,) = line.got
     assert isinstance(created, SessionCreated)
     house.gateway.leave(guest)

@@ -1,6 +1,6 @@
 """Several nodes on one database and one log."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,13 +8,16 @@ from pathlib import Path
 from sqlalchemy import update
 
 from talksy.database import Database
+from talksy.database.calls import Calls
 from talksy.database.history import History
 from talksy.database.lane import Draft, Lane
 from talksy.database.leases import Leases
 from talksy.database.rows import TurnRow
 from talksy.database.tables import nodes
+from talksy.gateway import Workshop
 from talksy.journal import Journal, Keep
 from talksy.state import Bus, TurnLog
+from talksy.tools import Tool, Toolbox
 from tests.integration.database.rows import NOW
 from tests.integration.journal.rig import UNMERGED, Client, Rig
 
@@ -33,6 +36,9 @@ class Fleet:
     ways: Ways
     stack: AsyncExitStack
     members: dict[str, Rig] = field(default_factory=dict)
+    tools: Sequence[Tool] = ()
+    """What the turns of its nodes may call."""
+    now: int = NOW + 1
 
     async def join(self, name: str, *, keep: Keep = KEEP, lease_ms: int = LEASE_MS) -> Rig:
         """A node that serves."""
@@ -48,14 +54,17 @@ class Fleet:
         turn_log, bus = await self.ways(name)
         journal = Journal(
             lane,
-            clock=lambda: NOW + 1,
+            clock=lambda: self.now,
             bounds=UNMERGED,
             keep=keep,
             leases=Leases(database, owner=name, host="here", ms=lease_ms),
             log=turn_log,
             bus=bus,
+            calls=(calls := Calls(database, owner=name)),
         )
         rig = Rig(database, Path(), lane, journal, History(database))
+        if self.tools:
+            rig.tools = Workshop(Toolbox(self.tools), calls, lambda: self.now)
         self.members[name] = rig
         return rig
 

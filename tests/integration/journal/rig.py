@@ -15,7 +15,8 @@ from talksy.database.history import History
 from talksy.database.lane import Admission, Draft, Lane
 from talksy.database.rows import TurnRow
 from talksy.events import Chunk, Ending, Event
-from talksy.journal import Bounds, Journal, Keep, Mirror, Reader
+from talksy.gateway import Workshop
+from talksy.journal import Again, Bounds, Journal, Keep, Mirror, Reader
 from talksy.messages import Prompt
 from tests.integration.database.rows import NOW
 from tests.unit.conversation.script import Script
@@ -68,17 +69,24 @@ class Rig:
     history: History
     models: dict[str, LanguageModel] = field(default_factory=dict)
     """Who answers a message, by its id."""
+    tools: Workshop | None = None
     clients: dict[str, Client] = field(default_factory=dict)
     """The client of each turn, by its message's id: made when the turn is announced."""
     announced: list[str] = field(default_factory=list)
     faults: dict[str, Exception] = field(default_factory=dict)
     """What raises: ``compose`` or ``announce``."""
 
-    async def compose(self, row: TurnRow) -> Turn:
+    async def compose(self, row: TurnRow, again: Again | None = None) -> Turn:
         if fault := self.faults.get("compose"):
             raise fault
         model = self.models.get(row.message_id) or Script("hel", "lo")
-        return Turn(model, [Prompt("user", row.message_id)])
+        return Turn(
+            model,
+            [Prompt("user", row.message_id)],
+            self.tools.for_turn(row) if self.tools else None,
+            parked=again.parked if again else None,
+            decided=again.decided if again else None,
+        )
 
     async def announce(self, row: TurnRow, mirror: Mirror) -> None:
         self.announced.append(row.message_id)

@@ -1,13 +1,32 @@
 """What every language model promises, whoever is behind it."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import pytest
 
 from talksy.ai.llm import Answering, Delta, LanguageModel, Part, ToolCall, ToolSpec, Used, Working
 from talksy.errors import ProviderUnavailable
+from talksy.messages import Prompt
 from tests.integration.llm.conftest import collect, text_of, user
+
+
+async def ask(model: LanguageModel, prompts: Sequence[Prompt], *tools: str) -> list[Part]:
+    """The parts of an answer that are of use; ``tools`` are offered."""
+    specs = [ToolSpec(name, "Does it.", {"type": "object"}) for name in tools]
+    parts = [part async for part in model.stream(prompts, specs)]
+    return [part for part in parts if not isinstance(part, Working | Answering)]
+
+
+def called(parts: Sequence[Part]) -> list[ToolCall]:
+    return [part for part in parts if isinstance(part, ToolCall)]
+
+
+def results(calls: Sequence[ToolCall], text: str) -> list[Prompt]:
+    """What was asked for, and what each call came to."""
+    told = [Prompt("tool", text, call_id=call.id) for call in calls]
+    return [Prompt("assistant", "", calls=calls), *told]
 
 
 async def test_it_says_who_it_is(model: LanguageModel) -> None:
@@ -36,15 +55,45 @@ async def test_usage_comes_once_and_last(model: LanguageModel) -> None:
 
 
 async def test_a_tool_call_is_complete_and_comes_after_the_text(model: LanguageModel) -> None:
-    tools = [ToolSpec("find", "Finds an order.", {"type": "object"})]
-    text = '/mock tokens=1 tool=find {"order": {"id": "ÖRD-1"}, "deep": [1, null]}'
-    parts = [part async for part in model.stream(user(text), tools)]
-    match [part for part in parts if not isinstance(part, Working | Answering)]:
+    text = '/mock before=1 tool=find {"order": {"id": "ÖRD-1"}, "deep": [1, null]}'
+    match await ask(model, user(text)):
         case [Delta(), ToolCall(id, "find", arguments), Used()]:
             assert id
             assert arguments == {"order": {"id": "ÖRD-1"}, "deep": [1, None]}
-        case _:
+        case parts:
             pytest.fail(f"unexpected: {parts}")
+
+
+async def test_several_calls_come_at_once_and_have_ids_of_their_own(model: LanguageModel) -> None:
+    wishes = [f'tool=find {{"number": {number}}}' for number in range(9)]
+    calls = called(await ask(model, user(f"/mock {' '.join(wishes)}")))
+    assert [call.arguments for call in calls] == [{"number": number} for number in range(9)]
+    assert len({call.id for call in calls}) == 9
+
+
+async def test_what_a_tool_came_to_is_answered(model: LanguageModel) -> None:
+    question = user('/mock tokens=1 tool=find {"a": 1} tool=find {"a": 2}')
+    calls = called(await ask(model, question))
+    told = text_of(await ask(model, [*question, *results(calls, '{"result": "späť"}')]))
+    assert told == "0 find says: späť find says: späť"
+
+
+async def test_arguments_that_are_no_json_are_given_as_they_came(model: LanguageModel) -> None:
+    """Whoever asked is told, and writes them again."""
+    question = user('/mock tool=find {"a": "b"} rounds=2 broken=1')
+    (broken,) = called(await ask(model, question))
+    assert (broken.name, broken.arguments) == ("find", None)
+    assert broken.raw.replace(" ", "") == '{"a":"b"'
+    error = '{"error": {"code": "VALIDATION_ERROR", "message": "no JSON"}}'
+    (call,) = called(await ask(model, [*question, *results([broken], error)]))
+    assert (call.arguments, call.raw) == ({"a": "b"}, "")
+
+
+async def test_a_wish_is_a_call_where_there_is_the_tool_for_it(model: LanguageModel) -> None:
+    question = user("Check order status for order_id=ORD-1001")
+    (call,) = called(await ask(model, question, "get_order_status"))
+    assert (call.name, call.arguments) == ("get_order_status", {"orderId": "ORD-1001"})
+    assert called(await ask(model, question, "find")) == []
 
 
 async def test_a_failure_comes_after_what_was_written(model: LanguageModel) -> None:

@@ -5,9 +5,8 @@ from contextlib import aclosing
 
 import pytest
 
-from talksy.ai.llm import Delta, ToolCall, Used
+from talksy.ai.llm import Delta, Used
 from talksy.ai.llm.openai import OpenAIModel
-from talksy.errors import ProviderUnavailable
 from talksy.messages import Usage
 from tests.integration.llm.conftest import collect, text_of, user
 from tests.vendors.openai_server import (
@@ -17,18 +16,11 @@ from tests.vendors.openai_server import (
     HABITS,
     OpenAIServer,
     answer,
-    call_pieces,
-    calling,
     chunk,
     opening,
     usage,
 )
 from tests.vendors.replay import Scenario, shredded
-
-
-def piece(index: int | None, call: str | None, name: str | None, arguments: str | None) -> bytes:
-    function = {"name": name, "arguments": arguments}
-    return chunk({"tool_calls": [{"index": index, "id": call, "function": function}]})
 
 
 async def test_the_role_and_the_usage_chunk_are_no_text(
@@ -104,61 +96,6 @@ async def test_the_end_is_not_waited_for_once_the_answer_is_whole(
 ) -> None:
     server.script(Scenario((chunk({"content": "Hi"}, finish="stop"),), then="hang"))
     assert await collect(openai_model) == [Delta("Hi")]
-
-
-async def test_tool_calls_in_pieces_are_put_together(
-    server: OpenAIServer, openai_model: OpenAIModel
-) -> None:
-    first = call_pieces("find", '{"orderId": "ORD-1001"}', index=0, id="call_a")
-    second = call_pieces("list", "", index=1, id="call_b")
-    mixed = [first[0], second[0], *first[1:]]
-    server.script(calling(*mixed))
-    assert await collect(openai_model) == [
-        ToolCall("call_a", "find", {"orderId": "ORD-1001"}),
-        ToolCall("call_b", "list", {}),
-        Used(Usage(7, 3)),
-    ]
-
-
-async def test_tool_calls_without_an_index_are_told_apart_by_their_ids(
-    server: OpenAIServer, openai_model: OpenAIModel
-) -> None:
-    server.script(
-        calling(
-            piece(None, "call_a", "find", '{"a":'),
-            piece(None, None, None, " 1}"),
-            piece(None, "call_b", "list", None),
-        )
-    )
-    calls = [part for part in await collect(openai_model) if isinstance(part, ToolCall)]
-    assert calls == [ToolCall("call_a", "find", {"a": 1}), ToolCall("call_b", "list", {})]
-
-
-async def test_a_tool_call_without_an_id_gets_one(
-    server: OpenAIServer, openai_model: OpenAIModel
-) -> None:
-    server.script(calling(piece(None, None, "find", "{}")))
-    [call, _] = await collect(openai_model)
-    assert isinstance(call, ToolCall)
-    assert call.id.startswith("call_")
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        piece(0, "call_a", "find", '{"orderId": "ORD'),
-        piece(0, "call_a", "find", "[1]"),
-        piece(0, "call_a", "find", '{"a": NaN}'),
-        piece(0, "call_a", None, "{}"),
-        chunk({"tool_calls": [{"index": 0, "id": "call_a"}]}),
-    ],
-)
-async def test_a_broken_tool_call_is_a_failure(
-    broken: bytes, server: OpenAIServer, openai_model: OpenAIModel
-) -> None:
-    server.script(calling(broken))
-    with pytest.raises(ProviderUnavailable, match="tool in a broken form"):
-        await collect(openai_model)
 
 
 async def test_leaving_a_stream_closes_the_request(

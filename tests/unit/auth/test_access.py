@@ -65,7 +65,7 @@ def test_a_guests_token_is_of_another_kind_and_says_so() -> None:
     token = guests.sign_guest("gst_1", now=NOW).text
     identity = guests.read(token, now=NOW, guests=True)
     assert (identity.user_id, identity.family_id, identity.guest) == ("gst_1", "gst_1", True)
-    assert (identity.scope, identity.expires_at) == ("tools:none", 1_700_000_005_000)
+    assert (identity.scope, identity.expires_at) == ("tools:basic", 1_700_000_005_000)
     with pytest.raises(Unauthenticated):
         guests.read(token, now=NOW)
     with pytest.raises(TokenExpired):

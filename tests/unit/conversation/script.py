@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from talksy.ai.llm import Delta, Part, ToolSpec
 from talksy.messages import Prompt
@@ -21,6 +22,7 @@ class Script:
         self._steps = steps
         self._farewell = farewell
         self.asked: list[Sequence[Prompt]] = []
+        self.offered: list[list[str]] = []
         self.open = 0
         """Streams that were begun and not closed."""
         self.idle = asyncio.Event()
@@ -29,9 +31,10 @@ class Script:
     async def stream(
         self,
         messages: Sequence[Prompt],
-        tools: Sequence[ToolSpec] = (),  # noqa: ARG002
+        tools: Sequence[ToolSpec] = (),
     ) -> AsyncGenerator[Part]:
         self.asked.append(messages)
+        self.offered.append([tool.name for tool in tools])
         self.open += 1
         try:
             for step in self._steps:
@@ -57,3 +60,19 @@ class Script:
 
     async def close(self) -> None:
         """Holds nothing."""
+
+
+class Rounds(Script):
+    """A ``Script`` for each time that it is asked; the last one for all times after."""
+
+    def __init__(self, *rounds: Sequence[Step]) -> None:
+        super().__init__()
+        self._rounds = rounds
+
+    async def stream(
+        self, messages: Sequence[Prompt], tools: Sequence[ToolSpec] = ()
+    ) -> AsyncGenerator[Part]:
+        self._steps = tuple(self._rounds[min(len(self.asked), len(self._rounds) - 1)])
+        async with aclosing(super().stream(messages, tools)) as parts:
+            async for part in parts:
+                yield part

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from talksy.ai.llm import Answering, LanguageModel, ToolCall, Used, Working
+from talksy.ai.llm import Answering, LanguageModel, Used, Working
 from talksy.ai.llm.mock import MockModel
-from talksy.conversation import Turn
+from talksy.conversation import Give, Given, Turn
 from talksy.errors import ProviderTimeout, ProviderUnavailable
-from talksy.events import Delta, Ending, StreamReset
+from talksy.events import Ending, StreamReset
 from talksy.messages import Prompt, Usage
 from tests.unit.conversation.script import Script
 
@@ -18,8 +18,14 @@ from tests.unit.conversation.script import Script
 async def run(model: LanguageModel, *said: str) -> tuple[list[str], Ending]:
     given: list[str] = []
     turn = Turn(model, [Prompt("user", text) for text in said or ("hello",)])
-    ending = await turn.run(lambda part: given.append(getattr(part, "text", "RESET")))
+    ending = await ended(turn, lambda part: given.append(getattr(part, "text", "RESET")))
     return given, ending
+
+
+async def ended(turn: Turn, give: Give = lambda _: None) -> Ending:
+    ending = await turn.run(give)
+    assert isinstance(ending, Ending)
+    return ending
 
 
 async def stopped(
@@ -27,7 +33,7 @@ async def stopped(
 ) -> Ending:
     """Runs the turn until its model waits, then stops it."""
     turn = Turn(model, [Prompt("user", "hello")])
-    running = asyncio.create_task(turn.run(lambda _: None))
+    running = asyncio.create_task(ended(turn))
     await model.idle.wait()
     after(turn)
     return await running
@@ -56,7 +62,7 @@ async def test_until_somebody_answers_the_first_choice_is_named() -> None:
 
 async def test_another_model_than_was_asked_for_is_degraded_whatever_it_says() -> None:
     turn = Turn(Script(Answering("a", "a-1"), "x"), [], degraded=True)
-    assert (await turn.run(lambda _: None)).degraded
+    assert (await ended(turn)).degraded
 
 
 async def test_the_model_is_given_the_prompts() -> None:
@@ -87,21 +93,11 @@ async def test_a_fault_of_ours_is_told_by_a_number_and_logged_under_it(fault: Ex
     ]
 
 
-async def test_what_asks_for_an_unknown_tool_fails_and_is_closed() -> None:
-    model = Script("half", ToolCall("call_1", "fly", {}), "more")
-    given, ending = await run(model)
-    assert (given, ending.reason) == (["half"], "failed")
-    assert ending.error is not None
-    assert ending.error["code"] == "TOOL_NOT_FOUND"
-    assert "'fly'" in ending.error["message"]
-    assert model.open == 0
-
-
 async def test_a_turn_stopped_before_its_first_step_asks_nobody() -> None:
     model = Script("a")
     turn = Turn(model, [Prompt("user", "hello")])
     turn.stop("cancelled", {"code": "X", "message": "y"})
-    ending = await turn.run(lambda _: pytest.fail("it was stopped"))
+    ending = await ended(turn, lambda _: pytest.fail("it was stopped"))
     assert (ending.reason, ending.text, ending.error) == (
         "cancelled",
         "",
@@ -139,26 +135,26 @@ async def test_a_stopped_turn_ends_as_it_was_told_whatever_the_model_says_to_it(
 async def test_a_turn_stopped_by_who_is_given_its_text_ends() -> None:
     model = Script("a", asyncio.Event())
     turn = Turn(model, [Prompt("user", "hello")])
-    ending = await turn.run(lambda _: turn.stop("failed", {"code": "X"}))
+    ending = await ended(turn, lambda _: turn.stop("failed", {"code": "X"}))
     assert (ending.reason, ending.text, ending.error) == ("failed", "a", {"code": "X"})
 
 
 async def test_a_stop_after_the_ending_changes_nothing() -> None:
     turn = Turn(Script("a"), [Prompt("user", "hello")])
-    ending = await turn.run(lambda _: None)
+    ending = await ended(turn)
     turn.stop("cancelled")
     await asyncio.sleep(0)
     assert ending.reason == "completed"
 
 
 async def test_who_is_given_the_text_may_fail_and_the_model_is_closed() -> None:
-    def explode(_: Delta | StreamReset) -> None:
+    def explode(_: Given) -> None:
         raise RuntimeError
 
     model = Script("a", "b")
     turn = Turn(model, [Prompt("user", "hello")])
     with capture_logs():
-        ending = await turn.run(explode)
+        ending = await ended(turn, explode)
     assert (ending.reason, model.open) == ("failed", 0)
 
 
@@ -178,7 +174,6 @@ async def test_cancelling_the_task_closes_the_model_and_is_not_swallowed() -> No
         ("/mock tokens=3", "completed", "0 1 2 "),
         ("/mock tokens=0", "completed", ""),
         ("/mock tokens=5 fail_after=2", "failed", "0 1 "),
-        ("/mock tokens=1 tool=fly {}", "failed", "0 "),
     ],
 )
 async def test_the_mock_model_rehearses_any_course(directive: str, reason: str, text: str) -> None:
@@ -189,7 +184,7 @@ async def test_the_mock_model_rehearses_any_course(directive: str, reason: str, 
 async def test_a_model_that_hangs_can_be_stopped() -> None:
     turn = Turn(MockModel(directives=True), [Prompt("user", "/mock tokens=2 hang_after=1")])
     first = asyncio.Event()
-    running = asyncio.create_task(turn.run(lambda _: first.set()))
+    running = asyncio.create_task(ended(turn, lambda _: first.set()))
     await first.wait()
     turn.stop("interrupted")
     ending = await running

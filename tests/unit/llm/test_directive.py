@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talksy.ai.llm.directive import FORM, MOST, Directive, DirectiveError, parse
+from talksy.ai.llm.directive import (
+    FORM,
+    MOST,
+    MOST_TOOLS,
+    Directive,
+    DirectiveError,
+    Wish,
+    parse,
+)
+
+OF_TOOLS = ("before", "rounds", "broken")
 
 
 def test_the_form_that_is_shown_to_people_can_be_followed() -> None:
@@ -16,15 +26,26 @@ def test_the_form_that_is_shown_to_people_can_be_followed() -> None:
         chars=5,
         fail_after=200,
         hang_after=300,
-        tool="get_order_status",
-        arguments={"orderId": "ORD-1001"},
+        wishes=(Wish("get_order_status", {"orderId": "ORD-1001"}),),
     )
 
 
 def test_parts_stand_in_any_order() -> None:
     assert parse('/mock tool=find {"a": {"b": 1}} chars=3  tokens=2') == Directive(
-        tokens=2, chars=3, tool="find", arguments={"a": {"b": 1}}
+        tokens=2, chars=3, wishes=(Wish("find", {"a": {"b": 1}}),)
     )
+
+
+def test_several_tools_may_be_asked_for_several_times() -> None:
+    assert parse('/mock tool=find {"a": 1} rounds=3 tool=list tool=find broken=1') == Directive(
+        tokens=0, wishes=(Wish("find", {"a": 1}), Wish("list"), Wish("find")), rounds=3, broken=1
+    )
+
+
+def test_there_may_be_so_many_tools_and_no_more() -> None:
+    assert parse("/mock" + " tool=find" * MOST_TOOLS) is not None
+    with pytest.raises(DirectiveError, match=f"more than {MOST_TOOLS} tools"):
+        parse("/mock" + " tool=find" * (MOST_TOOLS + 1))
 
 
 @pytest.mark.parametrize("text", ["", "hello", "say /mock tokens=1", "/mocking", "/Mock"])
@@ -63,9 +84,16 @@ def test_a_token_is_its_number_and_blanks_up_to_its_length(tokens: int, chars: i
 
 @pytest.mark.parametrize("key", MOST)
 def test_a_number_may_be_the_most_and_no_more(key: str) -> None:
-    assert parse(f"/mock {key}={MOST[key]}") is not None
+    tool = "tool=find " if key in OF_TOOLS else ""
+    assert parse(f"/mock {tool}{key}={MOST[key]}") is not None
     with pytest.raises(DirectiveError, match=f"{key}.*{MOST[key]}"):
-        parse(f"/mock {key}={MOST[key] + 1}")
+        parse(f"/mock {tool}{key}={MOST[key] + 1}")
+
+
+@pytest.mark.parametrize("key", OF_TOOLS)
+def test_what_is_of_use_beside_a_tool_alone_is_refused_without_one(key: str) -> None:
+    with pytest.raises(DirectiveError, match=f'"{key}" says nothing without a tool'):
+        parse(f"/mock {key}=1")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +116,7 @@ def test_a_number_may_be_the_most_and_no_more(key: str) -> None:
         ('/mock tool=a {"b": NaN}', "JSON"),
         ('/mock tool=a {"b": ' + "[" * 30_000, "JSON"),
         ('/mock tool=a {"b": 1}x', "blank"),
-        ('/mock tool=a {"b": 1} tool=c', "twice"),
+        ("/mock tool=a rounds=1 rounds=1", "twice"),
     ],
 )
 def test_a_fault_is_named_together_with_the_right_form(text: str, named: str) -> None:

@@ -16,6 +16,19 @@ async def parts(model: MockModel, *prompts: Prompt) -> list[Part]:
     return [part async for part in model.stream(prompts)]
 
 
+async def course(text: str, result: str = '{"result": 1}', most: int = 9) -> list[list[Part]]:
+    """What is given in each round, every call of which comes to ``result``."""
+    talk, rounds = [user(text)], list[list[Part]]()
+    while len(rounds) < most:
+        rounds.append(await parts(MockModel(directives=True), *talk))
+        calls = [part for part in rounds[-1] if isinstance(part, ToolCall)]
+        if not calls:
+            break
+        talk += [Prompt("assistant", "", calls=calls)]
+        talk += [Prompt("tool", result, call_id=call.id) for call in calls]
+    return rounds
+
+
 async def answer(model: MockModel, *prompts: Prompt) -> str:
     found = await parts(model, *prompts)
     return "".join(part.text for part in found if isinstance(part, Delta))
@@ -84,13 +97,53 @@ async def test_a_failure_beyond_the_end_does_not_happen() -> None:
     assert len(found) == 3
 
 
-async def test_a_tool_is_asked_for_after_the_tokens() -> None:
-    found = await parts(MockModel(directives=True), user('/mock tool=find {"id": 7} tokens=1'))
-    match found:
-        case [Delta("0 "), ToolCall(id, "find", {"id": 7}), Used()]:
+async def test_a_tool_is_asked_for_before_the_tokens() -> None:
+    match await course('/mock tool=find {"id": 7} tokens=1 before=2'):
+        case [
+            [Delta("0 "), Delta("1 "), ToolCall(id, "find", {"id": 7}), Used()],
+            [Delta("0 "), Delta("find "), Delta("says: "), Delta("1"), Used()],
+        ]:
             assert id.startswith("call_")
-        case _:
-            pytest.fail(f"unexpected: {found}")
+        case rounds:
+            pytest.fail(f"unexpected: {rounds}")
+
+
+async def test_tools_are_asked_for_again_as_often_as_is_said() -> None:
+    *rounds, last = await course("/mock tool=find tool=list rounds=3 broken=1")
+    calls = [[part for part in each if isinstance(part, ToolCall)] for each in rounds]
+    assert [[call.name for call in each] for each in calls] == [["find", "list"]] * 3
+    assert [{call.arguments is None for call in each} for each in calls] == [
+        {True},
+        {False},
+        {False},
+    ]
+    assert calls[0][0].raw == "{"
+    assert "".join(part.text for part in last if isinstance(part, Delta)) == (
+        "find says: 1 list says: 1"
+    )
+
+
+async def test_one_that_never_has_enough_is_stopped_by_others() -> None:
+    assert len(await course("/mock tool=find rounds=100", most=20)) == 20
+
+
+async def test_a_fault_is_of_the_answer_after_the_results() -> None:
+    with pytest.raises(ProviderUnavailable):
+        await course("/mock tool=find tokens=3 fail_after=2 before=5")
+    asked, answered = await course("/mock tool=find tokens=1 fail_after=2")
+    assert (len(asked), len(answered)) == (2, 5)
+
+
+async def test_results_of_calls_that_were_trimmed_away_are_told_all_the_same() -> None:
+    told = await answer(MockModel(directives=True), user("/mock tool=find"), Prompt("tool", "7"))
+    assert told == "A tool says: 7"
+
+
+async def test_the_results_of_another_providers_calls_are_told() -> None:
+    call = ToolCall("call_1", "find", {})
+    talk = [user("Hello"), Prompt("assistant", "", calls=[call])]
+    result = Prompt("tool", '{"result": "it"}', call_id="call_1")
+    assert await answer(MockModel(), *talk, result) == "find says: it"
 
 
 @pytest.mark.parametrize(

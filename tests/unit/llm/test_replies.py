@@ -2,7 +2,7 @@
 
 import pytest
 
-from talksy.ai.llm.replies import reply
+from talksy.ai.llm.replies import reply, report
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,25 @@ def test_a_long_text_is_repeated_in_part() -> None:
 
 def test_silence_is_asked_about() -> None:
     assert "nothing" in reply(" \n ")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ('{"untrusted": true, "result": {"balance": 1.5}}', 'find says: {"balance":1.5}'),
+        ('{"untrusted": true, "result": "two words"}', "find says: two words"),
+        ('{"untrusted": true, "result": null}', "find says: null"),
+        ('{"error": {"code": "TOOL_TIMEOUT", "message": "too late"}}', "find failed: too late"),
+        ('{"error": {"code": "TOOL_DENIED", "message": "no"}}', "find was refused: no"),
+        ('{"error": {"code": "APPROVAL_EXPIRED", "message": "no"}}', "find was refused: no"),
+        ("plain text", "find says: plain text"),
+        ("[1]", "find says: [1]"),
+        ('{"error": 3}', 'find says: {"error": 3}'),
+    ],
+)
+def test_what_a_tool_came_to_is_told_in_a_sentence(told: str, said: str) -> None:
+    assert report("find", told) == said
+
+
+def test_of_a_long_result_the_beginning_is_told() -> None:
+    assert report("find", f'{{"result": "{"x" * 5000}"}}') == f"find says: {'x' * 2000}…"

@@ -16,9 +16,13 @@ from talksy.events import (
     SessionOver,
     SessionRestored,
     Started,
+    ToolAsked,
+    ToolDecided,
+    ToolDone,
 )
 from talksy.journal import Mirror
 from talksy.messages import Message, Usage
+from talksy.tools import ToolDefinition
 from talksy.transports import wire
 from tests.unit.journal.turns import turn
 
@@ -68,6 +72,51 @@ def test_a_streamed_turn() -> None:
     )
 
 
+def test_the_tools_of_a_turn_have_its_numbers() -> None:
+    mirror = Mirror(turn())
+    asked, called = wire.numbered(mirror, 1, ToolAsked("call_1", "clock", {"zone": "UTC"}))
+    done, result = wire.numbered(mirror, 2, ToolDone("call_1", "clock", "done", None, ms=7))
+    assert (asked, called) == (
+        "tool_call",
+        {
+            "callId": "call_1",
+            "toolName": "clock",
+            "parameters": {"zone": "UTC"},
+            "turnId": "trn_1",
+            "seq": 1,
+        },
+    )
+    assert (done, result) == (
+        "tool_result",
+        {
+            "callId": "call_1",
+            "toolName": "clock",
+            "success": True,
+            "status": "done",
+            "result": None,
+            "executionTimeMs": 7,
+            "turnId": "trn_1",
+            "seq": 2,
+        },
+    )
+
+
+def test_a_tool() -> None:
+    assert wire.tool(ToolDefinition("clock", "The time.", {"type": "object"}), 30_000) == {
+        "name": "clock",
+        "description": "The time.",
+        "category": "custom",
+        "version": "1.0.0",
+        "parameters": {"type": "object"},
+        "timeoutMs": 30_000,
+        "policy": "auto",
+        "sandboxed": False,
+    }
+    old = ToolDefinition("old", "It was.", {}, timeout_ms=5, deprecated="use clock")
+    assert wire.tool(old, 30_000)["timeoutMs"] == 5
+    assert wire.tool(old, 30_000)["deprecated"] == "use clock"
+
+
 def test_an_ending_tells_what_it_knows() -> None:
     ending = Ending(
         "failed", "hel", 1, "p", "m", Usage(3, 4), {"code": "X", "message": "y"}, True, NOW
@@ -112,13 +161,16 @@ NOTICES = [
         {"sessionId": "ses_1", "expiresAt": ISO, "guestToken": "a.b.c"},
     ),
     (
-        SessionRestored("ses_1", NOW, [SAID], [Active("trn_1", 4)]),
+        SessionRestored("ses_1", NOW, [SAID], [Active("trn_1", 4), Active("t", 1, ("call_1",))]),
         "SESSION_RESTORED",
         {
             "sessionId": "ses_1",
             "expiresAt": ISO,
             "history": [wire.message(SAID)],
-            "activeTurns": [{"turnId": "trn_1", "lastSeq": 4}],
+            "activeTurns": [
+                {"turnId": "trn_1", "lastSeq": 4},
+                {"turnId": "t", "lastSeq": 1, "pending": ["call_1"]},
+            ],
         },
     ),
     (
@@ -141,6 +193,39 @@ NOTICES = [
         Limited("connects", 10, 0, NOW, retry_after=0.0),
         "rate_limit",
         {"scope": "connects", "remaining": 0, "resetAt": ISO, "limit": 10, "retryAfter": 1},
+    ),
+    (
+        ToolAsked("call_1", "pay", {"sum": 5}, NOW),
+        "tool_call",
+        {
+            "callId": "call_1",
+            "toolName": "pay",
+            "parameters": {"sum": 5},
+            "needsApproval": True,
+            "expiresAt": ISO,
+        },
+    ),
+    (
+        ToolDone("call_1", "pay", "denied", error={"code": "X", "message": "y"}),
+        "tool_result",
+        {
+            "callId": "call_1",
+            "toolName": "pay",
+            "success": False,
+            "status": "denied",
+            "error": {"code": "X", "message": "y"},
+            "executionTimeMs": 0,
+        },
+    ),
+    (
+        ToolDecided("call_1", "approve"),
+        "tool_decided",
+        {"callId": "call_1", "decision": "approve"},
+    ),
+    (
+        ToolDecided("call_1", "deny", "trn_1"),
+        "tool_decided",
+        {"callId": "call_1", "decision": "deny", "turnId": "trn_1"},
     ),
     (AuthExpiring(NOW), "auth_expiring", {"expiresAt": ISO}),
     (

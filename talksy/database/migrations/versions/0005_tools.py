@@ -14,9 +14,7 @@ LANE = "status IN ('running', 'parked')"
 def upgrade() -> None:
     op.add_column(
         "users",
-        sa.Column(
-            "scope", sa.String(length=1000), nullable=False, server_default="tools:basic"
-        ),
+        sa.Column("scope", sa.String(length=1000), nullable=False, server_default="tools:basic"),
     )
     op.add_column("messages", sa.Column("scope", sa.String(length=1000)))
     op.add_column("turns", sa.Column("scope", sa.String(length=1000)))
@@ -42,7 +40,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_parked_turns_expires_at"), "parked_turns", ["expires_at"])
     op.create_table(
         "tool_calls",
-        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("id", sa.String(length=200), nullable=False),
         sa.Column("turn_id", sa.String(length=40)),
         sa.Column("session_id", sa.String(length=40), nullable=False),
         sa.Column("tool", sa.String(length=128), nullable=False),
