@@ -24,7 +24,7 @@ class Room:
         per_user: int,
         per_node: int,
     ) -> None:
-        self._slots = slots or MemorySlots()
+        self._slots = MemorySlots() if slots is None else slots
         self._per_session = per_session
         self._per_user = per_user
         self._here = asyncio.Semaphore(per_node)

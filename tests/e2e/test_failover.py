@@ -21,6 +21,8 @@ from tests.vendors.replay import Scenario
 from tests.vendors.table import ALONE, FIRST_TOKEN_MS, GAP_MS, Row, cases, collect, house
 
 GREETING = "Hello from the replaying server."
+BALANCE = '{"userId":"user-1","balance":1250.75,"currency":"USD"}'
+ORDER = '{"orderId":"ORD-1001","status":"shipped","carrier":"DHL","expected":"tomorrow"}'
 WELL = {
     "greeting": GREETING,
     "thinking": GREETING,
@@ -28,7 +30,9 @@ WELL = {
     "shredded": "grüß dich, 世界 🙂",
     "bare": "Hello",
     "surrogates": "a\ufffd\ufffdb\ufffdc",
-    "tool": "",
+    "tool": f"get_order_status says: {ORDER}",
+    "tools": f"One moment. get_account_balance says: {BALANCE} get_order_status says: {ORDER}",
+    "tool-cut": "get_order_status failed: the arguments are no JSON object: {\"orderId\": \"OR",
 }
 """Habits that are no faults of the vendor, each with its text."""
 RESETS = {
@@ -52,7 +56,7 @@ def check(row: Row, stand_in: str) -> None:
     assert row.resets == ([RESETS[row.habit]] if row.habit in RESETS else [])
     assert ending["provider"] == (row.vendor if own else stand_in)
     assert ending.get("degraded", False) is not own
-    assert ending["reason"] == ("failed" if row.habit == "tool" else "completed")
+    assert ending["reason"] == "completed"
     if own:
         assert row.text == WELL[row.habit]
     chunks = [event.data for event in row.events if event.name == "stream_chunk"]

@@ -413,8 +413,9 @@ ATTEMPTS: tuple[Attempt, ...] = (
         "the stack",
         "import sys\nsys.setrecursionlimit(10**9)\n"
         "def deep(x):\n    return deep([x]) + [x]\ndeep(1)\nprint('ESCAPED')",
-        "more memory|crashed|killed|RecursionError",
+        "more memory|crashed|killed|of a processor",
         LIMITS,
+        seconds=50,
     ),
     _a(
         "limits",
@@ -431,7 +432,7 @@ ATTEMPTS: tuple[Attempt, ...] = (
         "Too many open files",
         LIMITS,
     ),
-    _a("CPU", "compute for ever", "while True:\n    pass", "of a processor", LIMITS),
+    _a("CPU", "compute for ever", "while True:\n    pass", "of a processor", LIMITS, seconds=50),
     _a(
         "CPU",
         "be more important",
@@ -450,8 +451,9 @@ ATTEMPTS: tuple[Attempt, ...] = (
     _a(
         "time",
         "ignore every signal",
-        "import signal\nfor each in range(1, 65):\n    try:\n"
-        "        signal.signal(each, signal.SIG_IGN)\n    except (OSError, ValueError):\n        pass\n"
+        "import contextlib, signal\nfor each in range(1, 65):\n"
+        "    with contextlib.suppress(OSError, ValueError):\n"
+        "        signal.signal(each, signal.SIG_IGN)\n"
         "while True:\n    pass",
         "took longer",
         TIME,
@@ -478,9 +480,10 @@ ATTEMPTS: tuple[Attempt, ...] = (
     _a(
         "answers",
         "forge one on every descriptor",
-        "import os\nfor each in range(64):\n    try:\n"
-        '        os.write(each, b\'{"value": {"output": "ESCAPED", "value": null, "error": null}}\')\n'
-        "    except OSError:\n        pass\nos._exit(0)",
+        "import contextlib, json, os\n"
+        "forged = {'value': {'output': 'ESCAPED', 'value': None, 'error': None}}\n"
+        "for each in range(64):\n    with contextlib.suppress(OSError):\n"
+        "        os.write(each, json.dumps(forged).encode())\nos._exit(0)",
         "without an answer",
         SPACE,
     ),

@@ -3,10 +3,10 @@
 import asyncio
 import os
 from dataclasses import dataclass
+from typing import Any, Self
 
 from talksy.errors import ToolFailed, ToolTimeout
 from talksy.tools.sandbox import Sandbox, SandboxBounds
-
 from tests.sandbox.attempts import ATTEMPTS, Attempt
 
 BOUNDS = SandboxBounds(memory=128 << 20, cpu_seconds=1, output=1 << 18, children=4)
@@ -19,6 +19,11 @@ class Outcome:
 
     attempt: Attempt
     said: str
+
+    @property
+    def short(self) -> str:
+        """What stopped it, in a few words."""
+        return next((each for each in self.attempt.held if each in self.said), "").strip("'")
 
     @property
     def contained(self) -> bool:
@@ -34,6 +39,13 @@ class Report:
     layers: tuple[str, ...]
     missing: str | None
     outcomes: tuple[Outcome, ...]
+
+    @classmethod
+    def of(cls, told: Any) -> Self:
+        """As another process told it."""
+        said = [outcome["said"] for outcome in told["outcomes"]]
+        outcomes = tuple(map(Outcome, ATTEMPTS, said))
+        return cls(told["user"], tuple(told["layers"]), told["missing"], outcomes)
 
 
 async def attempt_all() -> Report:

@@ -250,7 +250,8 @@ def _death(ending: Ending, bounds: SandboxBounds) -> str | None:
     """Why a child ended that did not end by itself."""
     if ending.broken is not None:
         return ending.broken
-    if ending.status == -signal.SIGKILL and ending.cpu >= math.ceil(bounds.cpu_seconds) - 0.1:
+    # The kernel counts what it limits by ticks, so that it may be less than it seems.
+    if ending.status == -signal.SIGKILL and ending.cpu >= bounds.cpu_seconds / 2:
         return f"It needed more than {bounds.cpu_seconds:g} s of a processor."
     if ending.status == -signal.SIGKILL:
         return "The system killed it, most likely for want of memory."

@@ -30,7 +30,7 @@ socket.on("connect_error", (error) => tell("connect_error", { message: error.mes
 socket.onAny((name, data) => {
   if (name === "SESSION_CREATED" || name === "SESSION_RESTORED") seen.sessionId = data.sessionId;
   if (data?.guestToken) seen.token = data.guestToken;
-  if (name === "stream_start" || name === "stream_chunk") seen.turns.set(data.turnId, data.seq);
+  if (name === "stream_start" || seen.turns.has(data?.turnId)) seen.turns.set(data.turnId, data.seq);
   if (name === "stream_end") seen.turns.delete(data.turnId);
   tell(name, data);
 });

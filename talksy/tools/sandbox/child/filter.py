@@ -120,8 +120,7 @@ class _Program(ctypes.Structure):
 class Filter:
     """A filter that is ready to be put in force."""
 
-    def __init__(self) -> None:
-        steps = program(kernel.MACHINE)
+    def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = (_Instruction * len(steps))(*(_Instruction(*step) for step in steps))
         self._program = _Program(len(steps), self._steps)
 

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 from talksy.tools.sandbox.child import kernel, locks, preload, spaces
-from talksy.tools.sandbox.child.filter import Filter
+from talksy.tools.sandbox.child.filter import Filter, program
 from talksy.tools.sandbox.child.work import CHANNEL, Home, answer
 
 MOST = 1 << 20
@@ -232,7 +232,7 @@ def _place(home: Home) -> Path:
 
 def _filter() -> Filter:
     try:
-        return Filter()
+        return Filter(program(kernel.MACHINE))
     except KeyError:
         raise Unfit(
             f"there is no list of system calls for {kernel.MACHINE}", "use x86_64 or aarch64"
