@@ -39,6 +39,9 @@ export class Chat {
       stream_chunk: (event) => this.#read(event, (turn) => page.piece(turn, event.content)),
       stream_reset: (event) => this.#read(event, (turn) => page.reset(turn)),
       stream_end: (event) => this.#read(event, (turn) => this.#end(turn, event)),
+      tool_call: (event) => this.#read(event, (turn) => page.called(turn, event)),
+      tool_decided: (event) => page.decided(event),
+      tool_result: (event) => this.#read(event, (turn) => page.settled(turn, event)),
       rate_limit: (limit) => page.limit(limit),
       auth_expiring: (notice) => this.#renew(notice),
       session_expired: () => page.notice("This session has ended: the next message opens another."),
@@ -62,6 +65,11 @@ export class Chat {
       turn.unwanted = true; // told again at the next connect, should the line be cut just now
       this.#cancel();
     }
+  }
+
+  /** Lets a tool run that waits for a person, or not; the first decision counts. */
+  decide(callId, decision) {
+    this.#socket.emit("tool_decision", { callId, decision }, (ack) => ack.ok || this.#fault(ack.error));
   }
 
   // ---- coming and going
@@ -168,6 +176,7 @@ export class Chat {
   }
 
   #read({ turnId, messageId, seq }, show) {
+    if (!turnId) return; // a tool that another client calls by itself
     const turn = this.#turn(turnId, messageId);
     if (seq <= turn.after) return; // seen before
     turn.after = seq;

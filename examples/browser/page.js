@@ -15,6 +15,7 @@ const STATES = {
   refused: "Not connected",
 };
 const ENDINGS = { cancelled: "Stopped.", interrupted: "Cut short.", failed: "Failed." };
+const WORDS = [["approve", "Approve"], ["deny", "Deny"]];
 
 // ---- bubbles: one for each message, and one for each answer
 
@@ -124,6 +125,7 @@ const page = {
   began(turn) {
     const item = answerTo(turn);
     said(item).textContent = "";
+    item.querySelectorAll(".tool").forEach((line) => line.remove());
     item.setAttribute("aria-busy", "true"); // a screen reader waits for the whole answer
     // It belongs below its question, also where more questions wait by now.
     show(() => bubbles.get(turn.messageId)?.after(item));
@@ -138,6 +140,30 @@ const page = {
   reset(turn) {
     said(answerTo(turn)).textContent = "";
     note(answerTo(turn), "The answer began anew.");
+  },
+
+  /** The model asks for a tool, and maybe for a person's word first. */
+  called(turn, { callId, toolName, parameters, needsApproval }) {
+    const line = part("p", "tool", `${toolName} ${JSON.stringify(parameters)} `);
+    line.dataset.call = callId;
+    for (const [decision, name] of needsApproval ? WORDS : []) {
+      const button = part("button", decision, name);
+      button.onclick = () => chat.decide(callId, decision);
+      line.append(button);
+    }
+    show(() => said(answerTo(turn)).before(line));
+  },
+
+  /** Nobody is asked any more. */
+  decided({ callId }) {
+    const buttons = words.querySelectorAll(`[data-call="${CSS.escape(callId)}"] button`);
+    show(() => buttons.forEach((button) => button.remove()));
+  },
+
+  settled(turn, { callId, success, error }) {
+    page.decided({ callId });
+    const line = answerTo(turn).querySelector(`[data-call="${CSS.escape(callId)}"]`);
+    show(() => line?.append(success ? "✓" : `✗ ${error.message}`));
   },
 
   ended(turn, { reason, text: whole, error, degraded, provider }, more) {

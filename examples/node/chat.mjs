@@ -40,9 +40,11 @@ function end(code, line) {
   socket.close();
 }
 
-function welcome({ sessionId, guestToken }) {
+function welcome({ sessionId, guestToken, activeTurns = [] }) {
   auth.sessionId = sessionId;
   if (guestToken) auth.token = guestToken;
+  // What was refused on a line that was cut is refused again.
+  for (const { pending = [] } of activeTurns) pending.forEach(refuse);
   socket.emit("user_message_stream", { text, messageId }, (ack) => {
     if (!ack.ok) return end(1, ack.error.message);
     turnId = ack.turnId;
@@ -61,6 +63,10 @@ function read({ seq }, take) {
   if (seq <= after) return; // seen before
   after = seq;
   take();
+}
+
+function refuse(callId) {
+  socket.emit("tool_decision", { callId, decision: "deny" });
 }
 
 function stop() {
@@ -84,6 +90,18 @@ socket.on("stream_reset", (reset) =>
     answer = "";
     say("that is void: the answer begins anew");
   }),
+);
+
+socket.on("tool_call", (call) =>
+  read(call, () => {
+    say(`${call.toolName} ${JSON.stringify(call.parameters)}`);
+    // Nobody is asked here, so nobody agrees.
+    if (call.needsApproval) refuse(call.callId);
+  }),
+);
+
+socket.on("tool_result", (result) =>
+  read(result, () => result.success || say(`${result.toolName}: ${result.error.message}`)),
 );
 
 socket.on("stream_end", (ending) =>

@@ -8,6 +8,7 @@ nothing was asked, 130 after Ctrl-C.
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -46,6 +47,8 @@ class Question:
         sio.on("SESSION_RESTORED", self._welcome)
         sio.on("stream_chunk", self._chunk)
         sio.on("stream_reset", self._reset)
+        sio.on("tool_call", self._called)
+        sio.on("tool_result", self._settled)
         sio.on("stream_end", self._ended)
         sio.on("error", lambda error: say(error["message"]))
         sio.on("connect_error", self._refused)
@@ -62,6 +65,10 @@ class Question:
         self.auth["sessionId"] = session["sessionId"]
         if "guestToken" in session:
             self.auth["token"] = session["guestToken"]
+        # What was refused on a line that was cut is refused again.
+        for turn in session.get("activeTurns", ()):
+            for call_id in turn.get("pending", ()):
+                await self._refuse(call_id)
         await self._sio.emit("user_message_stream", self._message, callback=self._acknowledged)
 
     async def _acknowledged(self, ack: Payload) -> None:
@@ -101,6 +108,20 @@ class Question:
             show("\n" if self._answer else "")
             self._answer = ""
             say("that is void: the answer begins anew")
+
+    async def _called(self, call: Payload) -> None:
+        if self._new(call):
+            say(f"{call['toolName']} {json.dumps(call['parameters'])}")
+            if "needsApproval" in call:
+                # Nobody is asked here, so nobody agrees.
+                await self._refuse(call["callId"])
+
+    async def _refuse(self, call_id: str) -> None:
+        await self._sio.emit("tool_decision", {"callId": call_id, "decision": "deny"})
+
+    def _settled(self, result: Payload) -> None:
+        if self._new(result) and not result["success"]:
+            say(f"{result['toolName']}: {result['error']['message']}")
 
     def _ended(self, end: Payload) -> None:
         if not self._new(end):

@@ -5,7 +5,7 @@ import getpass
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,10 @@ from rich.console import Console
 
 from talksy.cli.dialogue import Dialogue, Lost, Refused
 
-HELP = "/cancel or Ctrl-C stops an answer, /history shows what was said, /quit leaves."
+HELP = (
+    "/cancel or Ctrl-C stops an answer, /history shows what was said, /approve and /deny are for "
+    "tools that wait, /quit leaves."
+)
 REST_SECONDS = 30
 
 out = Console(highlight=False, soft_wrap=True)
@@ -99,7 +102,14 @@ async def _talk(url: str, grant: dict[str, Any]) -> None:
         grant.update(fresh)
         return str(fresh["accessToken"])
 
-    dialogue = Dialogue(url, grant["accessToken"], renew=renew, show=_show, notice=_notice)
+    dialogue = Dialogue(
+        url,
+        grant["accessToken"],
+        renew=renew,
+        show=_show,
+        notice=_notice,
+        person=sys.stdin.isatty(),
+    )
     lines = _Lines(dialogue)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lines.interrupt)
     if lines.person:
@@ -151,6 +161,8 @@ class _Lines:
                 pass
             case "/cancel":
                 _notice("there is no answer to cancel")
+            case "/approve" | "/deny":
+                _notice("no tool waits for that")
             case "/history":
                 await self._history()
             case "/help":
@@ -174,13 +186,22 @@ class _Lines:
 
     def _typed(self, line: str) -> None:
         # It is about the answer that runs now, not about those that wait for their turn.
-        if line == "/cancel" and self._dialogue.talking and self._lines.empty():
-            self._cancel()
-        else:
-            self._lines.put_nowait(line)
+        now = self._dialogue.talking and self._lines.empty()
+        match line:
+            case "/cancel" if now:
+                self._cancel()
+            case "/approve" if now:
+                self._start(self._dialogue.decide("approve"))
+            case "/deny" if now:
+                self._start(self._dialogue.decide("deny"))
+            case _:
+                self._lines.put_nowait(line)
 
     def _cancel(self) -> None:
-        task = asyncio.create_task(self._dialogue.cancel())
+        self._start(self._dialogue.cancel())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

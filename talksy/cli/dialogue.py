@@ -1,12 +1,13 @@
 """A session over Socket.IO that comes back when its line is cut, and has lost nothing then."""
 
 import asyncio
+import json
 import random
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import socketio
 
@@ -40,6 +41,8 @@ class Turn:
     answer: str = ""
     unwanted: bool = False
     """It is to be cancelled as soon as the server can be told."""
+    pending: dict[str, str | None] = field(default_factory=dict)
+    """The calls of tools that wait for a person, and what that has decided."""
     ended: asyncio.Future[Payload] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -61,10 +64,13 @@ class Dialogue:
         renew: Callable[[], Awaitable[str | None]],
         show: Callable[[str], None],
         notice: Callable[[str], None],
+        person: bool = True,
     ) -> None:
         """``renew`` gives a fresh token, or None where there is none to be had; ``show`` is given
-        each piece of an answer, ``notice`` what else there is to say, a line each.
+        each piece of an answer, ``notice`` what else there is to say, a line each. Without a
+        ``person`` to approve them tools that ask for that are refused.
         """
+        self._person = person
         self._url, self._token = url, token
         self._renew, self._show, self._notice = renew, show, notice
         self._session_id: str | None = None
@@ -116,6 +122,14 @@ class Dialogue:
         if self._turn is not None:
             self._turn.unwanted = True
             await self._stop(self._turn)
+
+    async def decide(self, decision: Literal["approve", "deny"]) -> None:
+        """Says whether the tools may run that wait for a word, at the latest when the line is
+        back; those that begin to wait later are asked about anew.
+        """
+        if self._turn is not None:
+            self._turn.pending = dict.fromkeys(self._turn.pending, decision)
+            await self._tell_decisions(self._turn)
 
     async def history(self) -> list[Payload]:
         """The messages of the session. Raises ``Lost`` and ``Refused``."""
@@ -188,6 +202,12 @@ class Dialogue:
         if turn.unwanted and turn.id is not None:
             await self._emit("cancel", {"turnId": turn.id}, self._complain)
 
+    async def _tell_decisions(self, turn: Turn) -> None:
+        for call_id, decision in list(turn.pending.items()):
+            if decision is not None:
+                payload = {"callId": call_id, "decision": decision}
+                await self._emit("tool_decision", payload, self._complain)
+
     async def _send(self, turn: Turn) -> None:
         """Sends the message, again if need be: under the same id it starts nothing twice."""
 
@@ -219,6 +239,8 @@ class Dialogue:
                 turn and data["turnId"] == turn.id
             ):
                 self._read(turn, name, data)
+            case "tool_call" | "tool_result" if turn and data.get("turnId") == turn.id:
+                await self._tool(turn, name, data)
             case "conversation_history" if self._history and not self._history.done():
                 self._history.set_result(data)
             case "auth_expiring":
@@ -240,6 +262,25 @@ class Dialogue:
         if self._turn.id is None:
             await self._send(self._turn)
         await self._stop(self._turn)
+        await self._tell_decisions(self._turn)
+
+    async def _tool(self, turn: Turn, name: str, data: Payload) -> None:
+        if data["seq"] <= turn.after:
+            return
+        turn.after = data["seq"]
+        tool = data["toolName"]
+        if name == "tool_call":
+            self._notice(f"{tool} {json.dumps(data['parameters'], ensure_ascii=False)}")
+        else:
+            turn.pending.pop(data["callId"], None)
+            if not data["success"]:
+                self._notice(f"{tool}: {data['error']['message']}")
+        if "needsApproval" in data:
+            turn.pending[data["callId"]] = None
+            if self._person:
+                self._notice(f"{tool} waits for your word: /approve or /deny")
+            else:
+                await self.decide("deny")
 
     def _read(self, turn: Turn, name: str, data: Payload) -> None:
         if data["seq"] <= turn.after:

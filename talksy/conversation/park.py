@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from talksy.events import ToolAsked
 from talksy.messages import Prompt, ToolCall, Usage
 
 
@@ -15,13 +16,19 @@ class Waiting:
     expires_at: int
     """Milliseconds since the epoch."""
 
+    @property
+    def asked(self) -> ToolAsked:
+        """As it is shown."""
+        call = self.call
+        return ToolAsked(call.id, call.name, call.arguments or {}, self.expires_at)
+
 
 @dataclass(frozen=True, slots=True)
 class Parked:
     """How far a turn has come that waits."""
 
     waiting: Sequence[Waiting]
-    """In the order in which they were asked for."""
+    """In the order in which they were asked for. They are to be shown once somebody can decide."""
     rounds: Sequence[Prompt]
     """What was said and done since the question."""
     steps: int

@@ -223,7 +223,9 @@ class Turn:
     # ---- the tools
 
     async def _serve(self, calls: Sequence[ToolCall]) -> list[Waiting]:
-        """Makes the calls, side by side, and returns those that a person has to approve."""
+        """Makes the calls, side by side, and returns those that a person has to approve. These are
+        not shown yet.
+        """
         ready: list[ToolCall] = []
         waiting: list[Waiting] = []
         for number, call in enumerate(calls):
@@ -243,12 +245,12 @@ class Turn:
                 self._done(call, _failed(call, error))
                 continue
             call = replace(call, arguments=checked.arguments)
-            asked = ToolAsked(call.id, call.name, checked.arguments, checked.expires_at)
-            self._begin(call, asked)
-            if checked.expires_at is None:
-                ready.append(call)
-            else:
+            if checked.expires_at is not None:
+                # Who is shown it may decide at once: whoever parks the turn shows it then.
                 waiting.append(Waiting(call, checked.expires_at))
+                continue
+            self._begin(call, ToolAsked(call.id, call.name, checked.arguments))
+            ready.append(call)
         await self._run(ready, approved=False)
         return waiting
 

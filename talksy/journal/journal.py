@@ -374,7 +374,8 @@ class Journal:
                 return ending
             if await self._park(run, ending):
                 return None
-            so_far = Again(ending)  # its end is wanted: what it waits for is closed
+            # Its end is wanted: what it would wait for nobody was shown.
+            so_far = Again(replace(ending, waiting=()))
 
     async def _park(self, run: Run, parked: Parked) -> bool:
         """Lets the turn wait; False where its end is wanted instead."""
@@ -387,7 +388,7 @@ class Journal:
             self._lose(run)
         else:
             run.release()
-            run.parked = True
+            run.await_person([each.asked for each in parked.waiting])
             del self._mirrors[run.row.id]
             self._yard.enter(run.mirror)
             log.info("turn_parked", session_id=run.row.session_id, turn_id=run.row.id)

@@ -116,7 +116,9 @@ class Yard:
     async def park(self, run: Run, parked: Parked) -> Literal["parked", "lost", "wanted"]:
         """Lets a turn wait, unless it is another node's or its end is ``wanted``."""
         row = run.row
-        state = halt(row, parked, run.given, text=run.text, chunks=run.chunks)
+        # Nobody is shown what is asked for before it can be decided.
+        events = [*run.given, *(each.asked for each in parked.waiting)]
+        state = halt(row, parked, events, text=run.text, chunks=run.chunks)
         while not (run.lost or run.stopped):
             try:
                 outcome = await self._lane.park(state, self._clock())

@@ -254,6 +254,13 @@ class Run:
             if self._told is not None:
                 self._told(self)
 
+    def await_person(self, asked: Sequence[ToolAsked]) -> None:
+        """It is stored, and shows what it waits for: somebody may decide from here on."""
+        self.parked = True
+        self.mirror.extend(asked)
+        if self._told is not None:
+            self._told(self)
+
     def drop(self) -> None:
         """Does not show what was held back."""
         self._held.clear()

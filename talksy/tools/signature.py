@@ -172,12 +172,13 @@ def _read_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     if not first:
         raise BadTool(f"{_name(function)}: the model chooses by the docstring: write one")
     described: dict[str, str] = {}
-    known = inspect.signature(function).parameters
+    own = inspect.signature(function).parameters
+    known = {name.removesuffix("_"): name for name in own} | {name: name for name in own}
     name, depth = "", 0
     for line in rest.splitlines():
         found = ARGUMENT.fullmatch(line)
         if found is not None and found[2] in known:
-            name, depth = found[2], len(found[1])
+            name, depth = known[found[2]], len(found[1])
             described[name] = found[3].strip()
         elif name and line.strip() and len(line) - len(line.lstrip()) > depth:
             described[name] += f" {line.strip()}"

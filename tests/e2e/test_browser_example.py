@@ -18,6 +18,7 @@ from tests.chromium import running_chromium
 from tests.e2e.accounts import PASSWORD
 from tests.e2e.client import tokens
 from tests.e2e.test_examples import breaking_off
+from tests.floors import ROOT
 from tests.node import ready_node
 from tests.proxy import Proxy, running_proxy
 from tests.server import Server, running_server
@@ -25,6 +26,7 @@ from tests.server import Server, running_server
 EXAMPLE = Path(__file__).parents[2] / "examples" / "browser"
 STREAM = "/mock tokens=150 delay_ms=7"
 WHOLE = tokens(150)
+PAY = '/mock tool=pay {{"ledger": "{ledger}", "amount": 5}}'
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,6 +67,10 @@ class Visit:
 
     def questions(self) -> Locator:
         return self.page.locator("li[data-role=user] .text")
+
+    def tools(self) -> Locator:
+        """What is shown of each tool that was called."""
+        return self.page.locator(".tool")
 
     def note(self) -> Locator:
         """What is said below the last bubble."""
@@ -142,7 +148,9 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[Server]:
-    async with running_server(STREAM_COALESCE_MS=0) as server:
+    async with running_server(
+        STREAM_COALESCE_MS=0, TOOL_MODULES="tests.e2e.toolshed", PYTHONPATH=ROOT
+    ) as server:
         yield server
 
 
@@ -227,6 +235,29 @@ async def test_an_answer_is_stopped_and_asked_for_again(visit: Visit) -> None:
     await visit.coming()
     await visit.press("Stop")
     await expect(visit.answers()).to_have_count(1)
+
+
+async def test_a_tool_that_a_person_approves_runs_and_is_shown(
+    visit: Visit, tmp_path: Path
+) -> None:
+    await visit.say(PAY.format(ledger=tmp_path / "ledger"))
+    await expect(visit.tools()).to_contain_text('"amount":5')
+    await visit.press("Approve")
+    await visit.whole("pay says: paid 5")
+    await expect(visit.tools()).to_have_text(re.compile(r"^pay \{.*\} ✓$"))
+    await expect(visit.tools().get_by_role("button")).to_have_count(0)
+
+
+async def test_a_tool_still_waits_when_the_page_is_loaded_anew_and_is_refused(
+    visit: Visit, tmp_path: Path
+) -> None:
+    await visit.say(PAY.format(ledger=tmp_path / "ledger"))
+    await expect(visit.tools()).to_have_count(1)
+    await visit.open()
+    await visit.press("Deny")
+    await visit.whole("pay was refused: a person refused this call")
+    await expect(visit.tools()).to_contain_text("✗ a person refused")
+    assert not (tmp_path / "ledger").exists()
 
 
 async def test_two_tabs_are_in_one_conversation(visit: Visit, context: BrowserContext) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -17,10 +18,12 @@ import pytest_asyncio
 from talksy.cli.dialogue import Dialogue
 from tests.e2e.accounts import PASSWORD, Account, forged
 from tests.e2e.client import tokens
+from tests.floors import ROOT
 from tests.proxy import Proxy, running_proxy
 from tests.server import running_server
 
 SECONDS = 15
+PAY = '/mock tool=pay {{"ledger": "{ledger}", "amount": 5}}'
 JOKE = "Why did the socket never get lonely? It always had a peer.\n"
 
 
@@ -79,7 +82,12 @@ async def talk(url: str, *lines: str, token: str | None = None) -> tuple[int, st
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server_url() -> AsyncIterator[str]:
-    async with running_server(STREAM_COALESCE_MS=0, SHUTDOWN_TIMEOUT_MS=100) as server:
+    async with running_server(
+        STREAM_COALESCE_MS=0,
+        SHUTDOWN_TIMEOUT_MS=100,
+        TOOL_MODULES="tests.e2e.toolshed",
+        PYTHONPATH=ROOT,
+    ) as server:
         yield server.url
 
 
@@ -307,20 +315,15 @@ async def test_a_token_that_runs_out_is_renewed() -> None:
 # ---- a person at a terminal
 
 
-async def test_at_a_terminal_it_asks_and_prompts(server_url: str, account: Account) -> None:
+async def at_terminal(url: str, answers: dict[str, str], *options: str) -> str:
+    """What is said there, once all ``answers`` were given, each to its question."""
     control, terminal = pty.openpty()
-    command = (sys.executable, "-m", "talksy", "chat", "--url", server_url)
+    command = (sys.executable, "-m", "talksy", "chat", "--url", url, *options)
     process = await asyncio.create_subprocess_exec(
         *command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
     )
     os.close(terminal)
     said = ""
-    answers = {
-        "E-mail: ": account.email,
-        "Password: ": PASSWORD,
-        "> ": "Tell me a joke",
-        "peer.\r\n.*> ": "/quit",
-    }
     try:
         for question, answer in answers.items():
             async with asyncio.timeout(SECONDS):
@@ -333,5 +336,40 @@ async def test_at_a_terminal_it_asks_and_prompts(server_url: str, account: Accou
         if process.returncode is None:
             process.kill()
         os.close(control)
+    return said
+
+
+async def test_at_a_terminal_it_asks_and_prompts(server_url: str, account: Account) -> None:
+    answers = {
+        "E-mail: ": account.email,
+        "Password: ": PASSWORD,
+        "> ": "Tell me a joke",
+        "peer.\r\n.*> ": "/quit",
+    }
+    said = await at_terminal(server_url, answers)
     assert PASSWORD not in said
     assert "Connected to" in said
+
+
+async def test_at_a_terminal_a_person_lets_a_tool_run(
+    server_url: str, account: Account, tmp_path: Path
+) -> None:
+    pay = PAY.format(ledger=tmp_path / "ledger")
+    answers = {"> ": pay, "pay waits for your word": "/approve", "paid 5\r\n.*> ": "/quit"}
+
+    said = await at_terminal(server_url, answers, "--token", account.token)
+
+    assert '"amount": 5' in said
+    assert (tmp_path / "ledger").exists()
+
+
+async def test_where_nobody_sits_a_tool_that_must_be_approved_is_refused(
+    server_url: str, account: Account, tmp_path: Path
+) -> None:
+    pay = PAY.format(ledger=tmp_path / "ledger")
+
+    code, out, err = await talk(server_url, pay, token=account.token)
+
+    assert (code, out) == (0, "pay was refused: a person refused this call\n")
+    assert "(pay: a person refused this call)" in err
+    assert not (tmp_path / "ledger").exists()

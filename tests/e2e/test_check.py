@@ -89,6 +89,7 @@ async def test_where_all_is_well_it_says_so_and_ends_with_0(tmp_path: Path) -> N
         ["ok", "data"],
         ["ok", "database"],
         ["ok", "model"],
+        ["ok", "sandbox"],
     ]
 
 

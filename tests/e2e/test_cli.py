@@ -181,3 +181,38 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert port in err
     assert "choose another PORT" in err
     assert "Traceback" not in err
+
+
+async def test_the_tools_are_listed_with_where_they_come_from(tmp_path: Path) -> None:
+    (tmp_path / "my_tools.py").write_text(
+        "from talksy.tools import tool\n\n"
+        '@tool(policy="ask", scope="shop:buy", category="data", deprecated="use buy_two")\n'
+        "async def buy_one(item: str) -> str:\n"
+        '    """Buys something."""\n'
+        "    return item\n"
+    )
+    code, out, err = await talksy(tmp_path, "tools", TOOL_MODULES="my_tools")
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    assert ["buy_one", "(deprecated)", "data", "ask", "shop:buy", "server", "my_tools"] in rows
+    assert ["calculate", "utility", "auto", "tools:basic", "server", "built", "in"] in rows
+
+
+async def test_a_tool_is_called_from_the_terminal(tmp_path: Path) -> None:
+    code, out, err = await talksy(tmp_path, "tools", "call", "calculate", '{"expression": "6*7"}')
+    assert (code, json.loads(out), err) == (0, {"expression": "6*7", "result": 42}, "")
+
+
+async def test_a_call_that_fails_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    code, out, _ = await talksy(tmp_path, "tools", "call", "get_order_status", '{"orderId": "x"}')
+    assert (code, json.loads(out)["code"]) == (1, "TOOL_FAILED")
+    code, out, err = await talksy(tmp_path, "tools", "call", "calculat")
+    assert (code, out) == (1, "")
+    assert err == 'talksy: There is no tool "calculat": did you mean calculate?\n'
+
+
+async def test_tools_that_cannot_be_had_stop_the_start(tmp_path: Path) -> None:
+    code, _, err = await talksy(tmp_path, "tools", TOOL_MODULES="nowhere")
+    assert code == 1
+    assert "TOOL_MODULES or TOOL_SANDBOXED_MODULES: the module nowhere cannot be imported" in err
+    assert "Traceback" not in err

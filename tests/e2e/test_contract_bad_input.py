@@ -118,6 +118,7 @@ async def test_several_faults_are_named_together(plain: Client) -> None:
         ("user_message", {"text": "x" * 40_000}, "PAYLOAD_TOO_LARGE"),
         ("resume", {"turnId": "trn_unknown", "after": -1}, "TURN_NOT_FOUND"),
         ("cancel", {"turnId": "trn_unknown"}, "TURN_NOT_FOUND"),
+        ("call_tool", {"toolName": "no_tool"}, "TOOL_NOT_FOUND"),
     ],
 )
 async def test_without_an_acknowledgement_the_failure_is_an_error_event(

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from tests.e2e.accounts import Account
 from tests.e2e.client import Client, tokens
+from tests.floors import ROOT
 from tests.node import ready_node, run
 from tests.proxy import Proxy, running_proxy
 from tests.server import Server, running_server
@@ -65,7 +66,12 @@ async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str, s
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[Server]:
     """Each token is a chunk; a used refresh token is soon good for nothing."""
-    async with running_server(STREAM_COALESCE_MS=0, JWT_REFRESH_GRACE_MS=1000) as server:
+    async with running_server(
+        STREAM_COALESCE_MS=0,
+        JWT_REFRESH_GRACE_MS=1000,
+        TOOL_MODULES="tests.e2e.toolshed",
+        PYTHONPATH=ROOT,
+    ) as server:
         yield server
 
 
@@ -125,6 +131,19 @@ async def test_a_model_that_breaks_off_is_replaced_by_the_next(tmp_path: Path) -
         answers = [await client.ask("/habit cut") for client in clients]
     answer = 'Hello from \nI understood: "/habit cut" Tell me more.\n'
     assert answers == 2 * [(0, answer, "(that is void: the answer begins anew)\n")]
+
+
+async def test_tools_are_named_and_what_a_person_must_approve_is_refused(
+    asking: Asking, proxy: Proxy, tmp_path: Path
+) -> None:
+    code, out, err = await asking.ask("What is my balance? user_id=user-1")
+    assert (code, "1250.75" in out, "get_account_balance {" in err) == (0, True, True)
+    proxy.cut_before(b"tool_call", b"tool_result")
+    pay = f'/mock tool=pay {{"ledger": "{tmp_path}/ledger", "amount": 5}}'
+    code, out, err = await asking.ask(pay)
+    assert (code, out) == (0, "pay was refused: a person refused this call\n")
+    assert err.endswith("(pay: a person refused this call)\n")
+    assert proxy.cuts == 2
 
 
 async def test_a_failed_answer_and_a_bad_token_end_with_1(asking: Asking) -> None:

@@ -32,7 +32,7 @@ WELL = {
     "surrogates": "a\ufffd\ufffdb\ufffdc",
     "tool": f"get_order_status says: {ORDER}",
     "tools": f"One moment. get_account_balance says: {BALANCE} get_order_status says: {ORDER}",
-    "tool-cut": "get_order_status failed: the arguments are no JSON object: {\"orderId\": \"OR",
+    "tool-cut": 'get_order_status failed: the arguments are no JSON object: {"orderId": "OR',
 }
 """Habits that are no faults of the vendor, each with its text."""
 RESETS = {

@@ -413,7 +413,7 @@ ATTEMPTS: tuple[Attempt, ...] = (
         "the stack",
         "import sys\nsys.setrecursionlimit(10**9)\n"
         "def deep(x):\n    return deep([x]) + [x]\ndeep(1)\nprint('ESCAPED')",
-        "more memory|crashed|killed|of a processor",
+        "more memory|SystemError|crashed|killed|of a processor",
         LIMITS,
         seconds=50,
     ),

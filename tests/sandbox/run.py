@@ -9,7 +9,7 @@ from talksy.errors import ToolFailed, ToolTimeout
 from talksy.tools.sandbox import Sandbox, SandboxBounds
 from tests.sandbox.attempts import ATTEMPTS, Attempt
 
-BOUNDS = SandboxBounds(memory=128 << 20, cpu_seconds=1, output=1 << 18, children=4)
+BOUNDS = SandboxBounds(memory=64 << 20, cpu_seconds=1, output=1 << 18, children=4)
 SECRET = "secret of the server: 42"
 
 

@@ -76,6 +76,9 @@ class LanguageModel(Protocol):
         Where several vendors stand behind it, ``Answering`` says who it is before the first part of
         each, and ``StreamReset`` stands before it where what came so far is void.
 
+        A ``ToolCall`` has an id of its own, and no arguments where what the model wrote is no JSON
+        object.
+
         Closing the generator closes the request to the vendor. Raises ``ProviderUnavailable`` or
         ``ProviderTimeout``, whose messages name no secret and carry no vendor text.
         """

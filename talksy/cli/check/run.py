@@ -9,16 +9,18 @@ from dataclasses import asdict
 
 from talksy.cli.check.database import database
 from talksy.cli.check.findings import Finding, Look, show
+from talksy.cli.check.mcp import mcp
 from talksy.cli.check.models import models
 from talksy.cli.check.place import data, files, tls
 from talksy.cli.check.redis import redis
+from talksy.cli.check.sandbox import sandbox
 from talksy.cli.check.settings import names, risks
 from talksy.config import Settings, SettingsError
 from talksy.logs import setup_logs
 
 SECONDS = 15.0
 """How long a part may take to answer."""
-LOOKS: tuple[Look, ...] = (data, files, database, redis, models, tls)
+LOOKS: tuple[Look, ...] = (data, files, database, redis, models, mcp, sandbox, tls)
 
 
 async def check(*, as_json: bool) -> bool:

@@ -6,6 +6,7 @@ _PUBLIC_V6 = ip_network("2000::/3")
 _NOT_PUBLIC = tuple(
     ip_network(text)
     for text in (
+        "192.0.0.0/24",  # some versions of Python take parts of it for public
         "168.63.129.16/32",  # a public address by which Azure talks with its machines
         "192.88.99.0/24",  # relays of 6to4
         "2001::/23",  # Teredo and others: an IPv4 address may be inside

@@ -16,7 +16,7 @@ MAX_DEPTH = 60
 MAX_DIGITS = 1000
 """Of a whole number."""
 PRECISION = 50
-"""Digits of a decimal."""
+"""Digits of a decimal; a few more are computed, so that 7 / 3 * 3 is 7."""
 SINE_DIGITS = 15
 """What is left of the precision where a float computes."""
 MAX_FACTORIAL = 400
@@ -31,7 +31,8 @@ _SAME = {"^": "**", "×": "*", "÷": "/", "−": "-"}
 _BINARY = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2, "**": 4}
 _SIGNED = 3
 
-_CONTEXT = Context(prec=PRECISION, Emax=9_999, Emin=-9_999)
+_CONTEXT = Context(prec=PRECISION + 5, Emax=9_999, Emin=-9_999)
+_RESULT = Context(prec=PRECISION, Emax=9_999, Emin=-9_999)
 
 
 class Fault(ValueError):
@@ -60,7 +61,7 @@ def evaluate(expression: str) -> Number:
     """What the expression comes to. Raises ``Fault``."""
     with localcontext(_CONTEXT):
         value = _Reader(expression).read()
-        return value if isinstance(value, int) else value.normalize()
+    return value if isinstance(value, int) else _RESULT.normalize(value)
 
 
 class _Reader:
@@ -304,11 +305,11 @@ def _mean(*values: Number) -> Number:
     return _divide(_sum(*values), len(values))
 
 
-_PI = Decimal("3.14159265358979323846264338327950288419716939937511")
+_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
 _CONSTANTS: Mapping[str, Number] = {
     "pi": _PI,
-    "tau": Decimal("6.28318530717958647692528676655900576839433879875021"),
-    "e": Decimal("2.71828182845904523536028747135266249775724709369996"),
+    "tau": Decimal("6.28318530717958647692528676655900576839433879875021164194989"),
+    "e": Decimal("2.71828182845904523536028747135266249775724709369995957496697"),
 }
 _OPERATORS: Mapping[str, Callable[[Number, Number], Number]] = {
     "+": lambda left, right: left + right,

@@ -65,7 +65,7 @@ class Link:
         self.server = server
         self.tried = asyncio.Event()
         """Set when it is known whether the server is there."""
-        self.reason: str | None = "it was not called yet"
+        self.reason: str | None = "it has not answered yet"
         """Why the server is away; None while it is there."""
         self.tools = 0
         self._toolbox = toolbox

@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 MESSAGE_BYTES = 4_194_304
 """The longest message a server may send: one that is longer ends the connection."""
+MAX_NOISE = 1_000
+"""So many lines that are no messages end it, too."""
 BACKLOG_BYTES = 8_388_608
 """As much may wait for a server that does not read."""
 GRACE_SECONDS = 1.0
@@ -124,6 +126,11 @@ async def _hear(
                 noise += 1
                 if noise == 1:
                     log.warning("mcp_noise", server=server.name, hint="stdout is for messages")
+                if noise == MAX_NOISE:
+                    reason = "it does not speak the protocol"
+                    break
+                # Lines that lie here already are read without a pause.
+                await asyncio.sleep(0)
                 continue
             await heard.send(SessionMessage(message))
     except ValueError:
@@ -156,11 +163,12 @@ async def _say(
 async def _grumble(server: McpServer, stderr: asyncio.StreamReader) -> None:
     lines = 0
     while piece := await stderr.read(65_536):
-        for line in piece.splitlines():
-            lines += 1
-            if lines <= STDERR_LINES:
-                shown = clean(line.decode(errors="replace"))[:STDERR_CHARS]
-                log.debug("mcp_stderr", server=server.name, line=shown)
+        room = max(0, STDERR_LINES - lines)
+        for line in piece.split(b"\n", room)[:room]:
+            shown = clean(line[: 4 * STDERR_CHARS].decode(errors="replace"))[:STDERR_CHARS]
+            log.debug("mcp_stderr", server=server.name, line=shown)
+        lines += piece.count(b"\n")
+        await asyncio.sleep(0)
     if lines > STDERR_LINES:
         log.debug("mcp_stderr_cut", server=server.name, lines=lines - STDERR_LINES)
 

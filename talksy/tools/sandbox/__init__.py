@@ -3,6 +3,6 @@ time.
 """
 
 from talksy.tools.sandbox.keeper import SandboxUnfit
-from talksy.tools.sandbox.sandbox import Ran, Sandbox, SandboxBounds
+from talksy.tools.sandbox.sandbox import NAMESPACES_HINT, Ran, Sandbox, SandboxBounds
 
-__all__ = ["Ran", "Sandbox", "SandboxBounds", "SandboxUnfit"]
+__all__ = ["NAMESPACES_HINT", "Ran", "Sandbox", "SandboxBounds", "SandboxUnfit"]

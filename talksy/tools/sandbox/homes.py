@@ -16,7 +16,10 @@ def home_of(module: str) -> Home:
     if "/" in module or module.endswith(".py"):
         return _of_path(Path(module).resolve())
     top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top)
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:
+        spec = None  # It was never imported by its name.
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         raise LookupError(f"there is no module {top}: give its name, or the path of its file")
     places = spec.submodule_search_locations

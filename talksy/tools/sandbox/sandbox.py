@@ -19,6 +19,12 @@ from talksy.tools.sandbox.child.work import NONCE
 from talksy.tools.sandbox.homes import home_of
 from talksy.tools.sandbox.keeper import Ending, Keeper, SandboxUnfit
 
+NAMESPACES_HINT = (
+    "a second line of defence: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1 "
+    "or kernel.apparmor_restrict_unprivileged_userns=0; for a container --security-opt with a "
+    "seccomp profile that lets unshare, setns, mount and pivot_root through"
+)
+"""What gives the namespaces, where they are missing."""
 GRACE_SECONDS = 5.0
 """A zygote that has not ended a child so long after its time stands still."""
 IMPORT_SECONDS = 10.0
@@ -33,9 +39,9 @@ class SandboxBounds:
     """Bytes of address space of a call, beside what the interpreter takes."""
     cpu_seconds: float = 10.0
     """Of a call; the kernel counts whole ones."""
-    output: int = 1 << 20
+    output: int = 1 << 18
     """Bytes of an answer."""
-    children: int = 16
+    children: int = 100
     """Calls at a time; more wait."""
 
 

@@ -19,7 +19,10 @@ from talksy.messages import Usage
 from tests.integration.database.opened import locked, until, writing
 from tests.integration.database.rows import NOW, Story
 
-ADD = text("INSERT INTO users VALUES (:id, 'x', :id, 'h', 1)")
+ADD = text(
+    "INSERT INTO users (id, email, email_key, password_hash, created_at) "
+    "VALUES (:id, 'x', :id, 'h', 1)"
+)
 
 
 async def users(database: Database) -> list[str]:

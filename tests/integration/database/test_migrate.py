@@ -125,7 +125,7 @@ def test_the_lane_is_a_partial_unique_index(file: Path) -> None:
             "SELECT sql FROM sqlite_master WHERE name = 'uq_turns_lane'"
         ).fetchone()
     assert made.startswith("CREATE UNIQUE INDEX")
-    assert made.endswith("WHERE status = 'running'")
+    assert made.endswith("WHERE status IN ('running', 'parked')")
 
 
 @pytest.mark.parametrize("upgrade", [True, False])

@@ -43,7 +43,7 @@ async def test_a_role_that_may_only_read_is_told_what_it_lacks(postgres_url: str
         await owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'")
         await owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
         told = await unfit(as_role(postgres_url, role))
-        assert "may not DELETE, INSERT, UPDATE on known_logins and" in told
+        assert "may not DELETE, INSERT, UPDATE on facts and" in told
         await owner.execute(f"ALTER ROLE {role} SET default_transaction_read_only = on")
         assert "default_transaction_read_only is on" in await unfit(as_role(postgres_url, role))
         await owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")

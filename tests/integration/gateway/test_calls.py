@@ -134,7 +134,8 @@ async def test_the_caller_and_its_other_devices_are_told_the_result(bench: Bench
     call_id = await bench.call(connection, "add", a=2)
 
     for told in (line, other):
-        assert await result(told) == ToolDone(call_id, "add", "done", 3)
+        done = await result(told)
+        assert (done.call_id, done.name, done.status, done.result) == (call_id, "add", "done", 3)
 
 
 async def test_the_caller_is_told_of_its_call_before_the_result(bench: Bench) -> None:

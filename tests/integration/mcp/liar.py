@@ -96,6 +96,8 @@ class Liar:
             case "refuse":
                 self.say(id=number, error={"code": -32602, "message": "not on a Sunday"})
                 return
+            case "noise":
+                print(2_000_000 * "\n", flush=True)
             case "asleep":
                 time.sleep(600)
             case "grumble":

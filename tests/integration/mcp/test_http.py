@@ -1,13 +1,18 @@
 """Tools of MCP servers that are called by streamable HTTP."""
 
 import asyncio
+import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.integration.mcp.liar import Liar
 from tests.integration.mcp.rig import HERE, SECONDS, rig, until
 from tests.postgres import free_port
 
@@ -42,6 +47,39 @@ class Office:
                     writer.close()
                     await writer.wait_closed()
                     return
+
+
+class WebLiar(Liar):
+    """The same habits by HTTP, an answer a request."""
+
+    said: bytes = b""
+
+    def say(self, **message: Any) -> None:
+        self.said = json.dumps({"jsonrpc": "2.0", **message}).encode()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+                asked = json.loads(await reader.readexactly(int(length[1])) if length else b"{}")
+                self.said = b""
+                if "id" in asked and "method" in asked:
+                    self.answer(asked["id"], asked["method"], asked.get("params", {}))
+                packed = b"content-encoding: gzip\r\n" if self.habit == "packed" else b""
+                status = b"200 OK" if self.said else b"202 Accepted"
+                writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\n")
+                writer.write(packed + b"content-length: %d\r\n\r\n" % len(self.said) + self.said)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+@asynccontextmanager
+async def web_liar(habit: str) -> AsyncIterator[str]:
+    """Where it is to be called."""
+    server = await asyncio.start_server(WebLiar(habit).serve, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +126,15 @@ async def test_a_server_that_goes_and_comes_is_found_again(running: Office) -> N
         running.start()
         await until(lambda: here.names() == ["office__add"], "it is found again")
         assert (await here.call("office__add", a=1, b=2)).status == "done"
+
+
+async def test_ten_megabytes_cost_the_call_alone() -> None:
+    async with web_liar("flood") as url, rig(liar={"url": url}) as here:
+        code, message = await here.error("liar__ask")
+        assert (code, "longer than 4194304 bytes" in message) == ("TOOL_FAILED", True)
+        assert here.names() == ["liar__ask"]
+
+
+async def test_what_is_packed_against_our_word_is_not_unpacked() -> None:
+    async with web_liar("packed") as url, rig(liar={"url": url}) as here:
+        assert here.state("liar").reason == "it failed with DecodingError"

@@ -45,8 +45,7 @@ async def send(
     Args:
         to: where it goes,
             with the street
-        from: never read: it is the parameter's name that counts
-        from_ (str): who sends it
+        from (str): who sends it
         way: by which way
     """
     return [to, schema, caller, from_, size, way, on, tags, price]

@@ -1,6 +1,7 @@
 """Namespaces: a root with nothing in it, no network, and processes that see nobody else's."""
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def _leave_root(seen: Iterable[Path]) -> None:
     for path, source in sources.items():
         target = Path(f"{BASE}{path}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
+        if stat.S_ISDIR(os.fstat(source).st_mode):
             target.mkdir(exist_ok=True)
         else:
             target.touch()

@@ -11,7 +11,7 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, NoReturn
@@ -53,6 +53,8 @@ class Run(NamedTuple):
 
 def serve(descriptor: int) -> None:
     """Prepares, says so on the socket ``descriptor``, and takes orders until it is closed."""
+    # What is made on the way into a root of its own is to be found by who is no root any more.
+    os.umask(0o022)
     with socket.socket(fileno=descriptor) as control:
         try:
             zygote = Zygote(control, json.loads(control.recv(MOST)))
@@ -81,7 +83,7 @@ class Zygote:
         self._base = locks.address_space()
         self._filter = _filter()
         library = Path(os.__file__).parent
-        seen = [library, *([ZONES] if ZONES.is_dir() else []), *map(_place, self._homes.values())]
+        seen = _outermost([library, ZONES, *map(_place, self._homes.values())])
         self._processes: int | None = None
         """The namespace of processes that children's are made in."""
         self.layers = ["limits", "no new privileges", "system calls (seccomp)"]
@@ -95,12 +97,31 @@ class Zygote:
         if root:
             self.layers.append("another user")
         _die_with_parent()
-        self._rules = {GENERIC: _rules(library, None)}
+        self._rules = {GENERIC: self._rules_for(library, None)}
         for name, home in self._homes.items():
-            self._rules[name] = _rules(library, home)
+            self._rules[name] = self._rules_for(library, home)
         self.layers.append(f"files (Landlock {self._rules[GENERIC].version})")
         self._runs: dict[int, Run] = {}
         self._selector = selectors.DefaultSelector()
+
+    def _rules_for(self, library: Path, home: Home | None) -> locks.Landlock:
+        """What a module may read: the standard library, and what is its own."""
+        rules = _landlock()
+        try:
+            rules.allow(library, names_only=True)
+            for path in locks.readable(library):
+                rules.allow(path)
+            if ZONES.is_dir():
+                rules.allow(ZONES)
+            if home is not None:
+                rules.allow(_place(home))
+        except OSError as error:
+            without = f"; there are no namespaces ({self.missing})" if self.missing else ""
+            raise Unfit(
+                f"{error.filename} cannot be read by uid {os.getuid()}{without}",
+                "install Python and the tools where every user may read them",
+            ) from None
+        return rules
 
     def run(self) -> None:
         """Until the server is gone."""
@@ -226,6 +247,27 @@ def _die_with_parent() -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _outermost(paths: Sequence[Path]) -> list[Path]:
+    """Those that there are, without what lies below another."""
+    return [
+        path
+        for path in dict.fromkeys(paths)
+        if path.exists() and not any(other in path.parents for other in paths)
+    ]
+
+
+def _landlock() -> locks.Landlock:
+    try:
+        return locks.Landlock()
+    except OSError as error:
+        raise Unfit(
+            f"the kernel gives no Landlock: {error.strerror}",
+            "it needs Linux 5.13 or newer, landlock among the lsm= of its command line, and in a "
+            "container a seccomp profile that lets landlock_create_ruleset through (Docker's does "
+            "from version 23 on)",
+        ) from None
+
+
 def _place(home: Home) -> Path:
     return Path(home.file if home.folder is None else home.folder)
 
@@ -237,32 +279,6 @@ def _filter() -> Filter:
         raise Unfit(
             f"there is no list of system calls for {kernel.MACHINE}", "use x86_64 or aarch64"
         ) from None
-
-
-def _rules(library: Path, home: Home | None) -> locks.Landlock:
-    try:
-        rules = locks.Landlock()
-    except OSError as error:
-        raise Unfit(
-            f"the kernel gives no Landlock: {error.strerror}",
-            "it needs Linux 5.13 or newer, landlock among the lsm= of its command line, and in a "
-            "container a seccomp profile that lets landlock_create_ruleset through (Docker's does "
-            "from version 23 on)",
-        ) from None
-    try:
-        rules.allow(library, names_only=True)
-        for path in locks.readable(library):
-            rules.allow(path)
-        if ZONES.is_dir():
-            rules.allow(ZONES)
-        if home is not None:
-            rules.allow(_place(home))
-    except OSError as error:
-        raise Unfit(
-            f"{error.filename} cannot be read by uid {os.getuid()}",
-            "install Python and the tools where every user may read them",
-        ) from None
-    return rules
 
 
 def _give_up_root() -> None:

@@ -65,7 +65,10 @@ def test_what_is_no_use_is_refused_with_the_reason(schema: dict[str, Any], said:
 
 
 def test_references_that_double_each_other_are_refused() -> None:
-    doubling = {f"a{i}": {"allOf": 2 * [{"$ref": f"#/$defs/a{i + 1}"}]} for i in range(20)}
+    doubling: dict[str, Any] = {
+        f"a{i}": {"allOf": 2 * [{"$ref": f"#/$defs/a{i + 1}"}]} for i in range(20)
+    }
+    doubling["a20"] = {}
     assert "more than 2000 parts" in fault({"$defs": doubling, "$ref": "#/$defs/a0"})
 
 
@@ -86,3 +89,12 @@ def test_what_would_take_too_long_is_not_checked() -> None:
     checks = Checks({"properties": {f"p{i}": {"type": "string"} for i in range(500)}})
     ((path, message),) = checks.faults({"p1": 1_000_000 * "x"})
     assert (path, message.startswith("is too long to be checked")) == ("", True)
+
+
+def test_of_what_is_long_the_first_fault_is_told() -> None:
+    options = [{"const": f"c{i}"} for i in range(900)]
+    checks = Checks({"items": {"anyOf": options}})
+    began = time.perf_counter()
+    ((path, _),) = checks.faults(1_000 * ["b"])
+    assert path == "0"
+    assert time.perf_counter() - began < 1

@@ -1,0 +1,28 @@
+"""Ears before the turn, a mouth inside it."""
+
+from talksy.voice.detection import (
+    Endpointer,
+    Heard,
+    Ignored,
+    Interrupted,
+    SpeechStarted,
+    SpeechStopped,
+    Spoken,
+)
+from talksy.voice.profiles import BUILT_IN, USUAL, OwnProfile, Profile, TurnDetection, WakeWord
+
+__all__ = [
+    "BUILT_IN",
+    "USUAL",
+    "Endpointer",
+    "Heard",
+    "Ignored",
+    "Interrupted",
+    "OwnProfile",
+    "Profile",
+    "SpeechStarted",
+    "SpeechStopped",
+    "Spoken",
+    "TurnDetection",
+    "WakeWord",
+]
