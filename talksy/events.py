@@ -100,6 +100,10 @@ class Ending:
     """Milliseconds since the epoch."""
     next_turn_id: str | None = None
     """The turn in which the same message is tried again, where nothing had been said yet."""
+    heard: bool = False
+    """The answer was spoken and cut short: its text is what was heard of it."""
+    metrics: Mapping[str, int] | None = None
+    """Of a voice turn, how long what took, in milliseconds."""
 
 
 Event = Started | Chunk | StreamReset | ToolAsked | ToolDone

@@ -19,10 +19,10 @@ from talksy.errors import NotFound, ValidationError
 from talksy.ids import new_id
 from talksy.logs import setup_logs
 from talksy.tools import Caller, Toolbox, ToolDefinition
+from talksy.tools.builtin import BUILT_IN
 
 SETTLE_SECONDS = 15.0
 """How long servers of tools may take to answer."""
-BUILT_IN = "talksy.tools.builtin."
 OPERATOR = "operator"
 """For whom a call runs that is nobody's."""
 

@@ -464,7 +464,8 @@ class Journal:
     def _pass_on(self, run: Run, ending: Ending, total: int) -> None:
         """Gives the ending to the log."""
         if self._flusher is not None:
-            run.final = line_of_ending(ending, total, text=not run.row.streamed)
+            text = ending.heard or not run.row.streamed
+            run.final = line_of_ending(ending, total, text=text)
             self._flusher.hurry(run)
 
     def _end(self, run: Run, ending: Ending, total: int) -> None:

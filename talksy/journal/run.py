@@ -204,7 +204,8 @@ class Run:
             name: clean(value) if isinstance(value, str) else value
             for name, value in ending.error.items()
         }
-        return replace(ending, text=self.text, chunks=self.chunks, error=error)
+        text = ending.text if ending.heard else self.text
+        return replace(ending, text=text, chunks=self.chunks, error=error)
 
     def _give(self, text: str) -> None:
         length = len(text)

@@ -23,6 +23,10 @@ GRACE_SECONDS = 1.0
 """How long a trusted tool may take to end after it was told to, before others go on without it."""
 
 
+MAX_CHARS = 2_000
+"""Of what a tool says of its failure."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolBounds:
     """What calls may take."""
@@ -122,7 +126,7 @@ class Execution:
         work = asyncio.create_task(self._stepped(tool, arguments, caller), name=definition.name)
         kept = asyncio.create_task(self._keep(work, slot), name=definition.name)
         self._running.add(kept)
-        kept.add_done_callback(self._running.discard)
+        kept.add_done_callback(self._freed)
         try:
             await asyncio.wait({work}, timeout=self._seconds(definition))
             late = work.cancel() if not work.done() else False
@@ -147,6 +151,11 @@ class Execution:
         self._watcher.stopped(work.get_name())
         await self._room.free(slot)
 
+    def _freed(self, kept: asyncio.Task[None]) -> None:
+        self._running.discard(kept)
+        if not kept.cancelled() and (error := kept.exception()):
+            log.error("slot_not_freed", tool=kept.get_name(), exc_info=error)
+
     def _stepped(
         self, tool: Tool, arguments: Mapping[str, Any], caller: Caller
     ) -> Coroutine[Any, Any, Any]:
@@ -165,8 +174,9 @@ class Execution:
         try:
             return ToolResult("done", as_json(work.result(), self._bounds.result_bytes))
         except TalksyError as error:
-            return ToolResult("failed", error=error.payload())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told as the tool's
+            told = error.payload()
+            return ToolResult("failed", error={**told, "message": error.message[:MAX_CHARS]})
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the tool's
             kind = type(error).__name__
             log.warning("tool_failed", tool=definition.name, error=kind, where=_where(error))
             # It may hold what somebody said.

@@ -78,6 +78,7 @@ class Mouth:
         self._now = now
         self._spoke = spoke
         self._texts: asyncio.Queue[str | None] = asyncio.Queue()
+        """What is to be said; another one since the answer began anew."""
         self._pieces: list[Speech] = []
         self._sent_ms = 0.0
         self._began_at: float | None = None
@@ -102,13 +103,11 @@ class Mouth:
 
         What goes wrong is told to the client; the answer goes on as text.
         """
+        said: asyncio.Queue[str | None] | None = None
         try:
-            speaking = self._synthesizer.stream(
-                self._words(), voice=self._voice.name, language=self._voice.language
-            )
-            async with aclosing(speaking) as pieces:
-                async for piece in pieces:
-                    await self._play(piece)
+            while said is not self._texts and not self._hushed:
+                said = self._texts
+                await self._speak(said)
         except TalksyError as error:
             log.warning("speech_failed", turn_id=self._turn_id, code=error.code)
             if not self._hushed:
@@ -118,6 +117,15 @@ class Mouth:
             if not self._hushed:
                 self._speaker.finish(self._turn_id)
 
+    def restart(self) -> None:
+        """What was said is void: the answer begins anew."""
+        former, self._texts = self._texts, asyncio.Queue()
+        former.put_nowait(None)
+        if self._began_at is not None and not self._hushed:
+            self._speaker.clear(self._turn_id)
+        self._pieces.clear()
+        self._sent_ms, self._began_at, self._played = 0.0, None, None
+
     def hush(self) -> None:
         """Nothing more is sent, and what was not played is taken back."""
         if self._hushed:
@@ -126,9 +134,20 @@ class Mouth:
         if self._began_at is not None:
             self._speaker.clear(self._turn_id)
 
-    async def _words(self) -> AsyncIterator[str]:
-        while (text := await self._texts.get()) is not None:
-            yield text
+    async def _speak(self, texts: asyncio.Queue[str | None]) -> None:
+        async def words() -> AsyncIterator[str]:
+            while (text := await texts.get()) is not None:
+                yield text
+
+        speaking = self._synthesizer.stream(
+            words(), voice=self._voice.name, language=self._voice.language
+        )
+        async with aclosing(speaking) as pieces:
+            async for piece in pieces:
+                if texts is not self._texts or self._hushed:
+                    return
+                self._pieces.append(piece)
+                await self._play(piece, texts)
 
     # ---- what is heard
 
@@ -160,13 +179,12 @@ class Mouth:
 
     # ---- how it is sent
 
-    async def _play(self, piece: Speech) -> None:
-        self._pieces.append(piece)
+    async def _play(self, piece: Speech, texts: asyncio.Queue[str | None]) -> None:
         size = piece.bytes_of(FRAME_MS)
         text: str | None = piece.text
         for first in range(0, len(piece.pcm), size):
             await self._until(self._sent_ms - LEAD_MS)
-            if self._hushed:
+            if self._hushed or texts is not self._texts:
                 return
             if self._began_at is None:
                 self._began_at = self._now()

@@ -89,8 +89,16 @@ async def test_where_all_is_well_it_says_so_and_ends_with_0(tmp_path: Path) -> N
         ["ok", "data"],
         ["ok", "database"],
         ["ok", "model"],
+        ["ok", "tools"],
         ["ok", "sandbox"],
     ]
+
+
+async def test_tools_that_cannot_be_had_fail(tmp_path: Path) -> None:
+    (tmp_path / "empty_tools.py").write_text("")
+    findings = await checked(tmp_path, 1, AI_PROVIDER="mock", TOOL_MODULES="empty_tools")
+    (tools,) = told(findings, "failed")
+    assert tools.startswith("tools: the module empty_tools has no tools")
 
 
 async def test_a_wrong_key_a_web_page_and_a_database_that_is_away(tmp_path: Path) -> None:

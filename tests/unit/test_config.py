@@ -314,6 +314,18 @@ def test_the_options_of_plugins_are_an_object_of_objects(text: str) -> None:
     assert load(AI_PLUGIN_OPTIONS=options).ai_plugin_options == {"echo": {"delay_ms": 5}}
 
 
+def test_where_tools_come_from_is_read() -> None:
+    (fault,) = faults(TOOL_MODULES="my tools")
+    assert (
+        fault == "TOOL_MODULES=my tools is not a list of Python modules such as my_tools,shop.tools"
+    )
+    (fault,) = faults(TOOL_MCP_SERVERS='["https://ada:secret@example.com"]')
+    assert fault.startswith("TOOL_MCP_SERVERS is not a JSON object such as")
+    given = load(TOOL_MODULES="a, b.c", TOOL_MCP_SERVERS='{"shop": {"url": "https://mcp.shop"}}')
+    assert given.tool_modules == ("a", "b.c")
+    assert given.tool_mcp_servers == {"shop": {"url": "https://mcp.shop"}}
+
+
 def test_the_key_of_an_example_is_refused() -> None:
     assert "is the one of an example" in faults(OPENAI_API_KEY="your_openai_api_key_here")[0]
 

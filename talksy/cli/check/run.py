@@ -15,12 +15,13 @@ from talksy.cli.check.place import data, files, tls
 from talksy.cli.check.redis import redis
 from talksy.cli.check.sandbox import sandbox
 from talksy.cli.check.settings import names, risks
+from talksy.cli.check.tools import tools
 from talksy.config import Settings, SettingsError
 from talksy.logs import setup_logs
 
 SECONDS = 15.0
 """How long a part may take to answer."""
-LOOKS: tuple[Look, ...] = (data, files, database, redis, models, mcp, sandbox, tls)
+LOOKS: tuple[Look, ...] = (data, files, database, redis, models, tools, mcp, sandbox, tls)
 
 
 async def check(*, as_json: bool) -> bool:

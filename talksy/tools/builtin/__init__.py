@@ -9,6 +9,8 @@ from talksy.tools.builtin.demo import get_account_balance, get_order_status
 from talksy.tools.builtin.units import unit_convert
 from talksy.tools.function import FunctionTool
 
+BUILT_IN = f"{__name__}."
+"""How the source of such a tool begins."""
 BUILTIN: Sequence[FunctionTool[..., Any]] = (
     get_current_time,
     calculate,
@@ -18,4 +20,4 @@ BUILTIN: Sequence[FunctionTool[..., Any]] = (
 )
 """Those that need nothing but themselves."""
 
-__all__ = ["BUILTIN"]
+__all__ = ["BUILTIN", "BUILT_IN"]

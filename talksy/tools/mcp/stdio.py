@@ -35,7 +35,7 @@ BACKLOG_BYTES = 8_388_608
 GRACE_SECONDS = 1.0
 """How long a server may take to end by itself, and again when it is asked to."""
 STDERR_LINES = 200
-"""As many lines of a process are logged; what follows is only counted."""
+"""As many lines of a process are logged; of what follows only the bytes are counted."""
 STDERR_CHARS = 500
 LOOK_SECONDS = 0.01
 
@@ -77,13 +77,17 @@ async def _process(
         ending = asyncio.create_task(_end(started, stdin), name=f"{server.source} end")
         try:
             await asyncio.shield(ending)
+            # What it said last is still on its way.
+            await asyncio.wait({grumble}, timeout=LOOK_SECONDS)
         except asyncio.CancelledError:
             await ending
             raise
         finally:
             transport.close()
             grumble.cancel()
-            await asyncio.gather(*talk, grumble, return_exceptions=True)
+            for ended in await asyncio.gather(*talk, grumble, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    log.error("mcp_pipe_failed", server=server.name, exc_info=ended)
 
 
 async def _started(server: McpServer) -> tuple[Process, asyncio.SubprocessTransport]:
@@ -161,16 +165,18 @@ async def _say(
 
 
 async def _grumble(server: McpServer, stderr: asyncio.StreamReader) -> None:
-    lines = 0
+    for _ in range(STDERR_LINES):
+        with suppress(ValueError):  # A line without an end was thrown away.
+            if not (line := await stderr.readline()):
+                return
+            shown = clean(line[: 4 * STDERR_CHARS].decode(errors="replace"))
+            log.debug("mcp_stderr", server=server.name, line=shown.rstrip()[:STDERR_CHARS])
+    cut = 0
     while piece := await stderr.read(65_536):
-        room = max(0, STDERR_LINES - lines)
-        for line in piece.split(b"\n", room)[:room]:
-            shown = clean(line[: 4 * STDERR_CHARS].decode(errors="replace"))[:STDERR_CHARS]
-            log.debug("mcp_stderr", server=server.name, line=shown)
-        lines += piece.count(b"\n")
+        cut += len(piece)
         await asyncio.sleep(0)
-    if lines > STDERR_LINES:
-        log.debug("mcp_stderr_cut", server=server.name, lines=lines - STDERR_LINES)
+    if cut:
+        log.debug("mcp_stderr_cut", server=server.name, bytes=cut)
 
 
 async def _end(started: Process, stdin: asyncio.StreamWriter) -> None:

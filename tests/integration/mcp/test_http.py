@@ -1,6 +1,7 @@
 """Tools of MCP servers that are called by streamable HTTP."""
 
 import asyncio
+import gzip
 import json
 import re
 import subprocess
@@ -63,11 +64,13 @@ class WebLiar(Liar):
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
                 asked = json.loads(await reader.readexactly(int(length[1])) if length else b"{}")
-                self.said = b""
+                self.said, status = b"", b"202 Accepted"
                 if "id" in asked and "method" in asked:
+                    status = b"200 OK"
                     self.answer(asked["id"], asked["method"], asked.get("params", {}))
-                packed = b"content-encoding: gzip\r\n" if self.habit == "packed" else b""
-                status = b"200 OK" if self.said else b"202 Accepted"
+                packed = b""
+                if self.habit == "packed":
+                    packed, self.said = b"content-encoding: gzip\r\n", gzip.compress(self.said)
                 writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\n")
                 writer.write(packed + b"content-length: %d\r\n\r\n" % len(self.said) + self.said)
         except (asyncio.IncompleteReadError, ConnectionError):

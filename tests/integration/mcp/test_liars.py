@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from tests.integration.mcp.rig import QUICK, liar, rig, until
+from talksy.errors import ToolFailed
+from talksy.tools import BASIC
+from tests.integration.mcp.rig import CALLER, QUICK, liar, rig, until
 
 
 async def test_a_schema_that_is_wrong_costs_its_own_tool() -> None:
@@ -74,6 +76,15 @@ async def test_a_server_that_sleeps_through_a_call_is_replaced() -> None:
         await until(lambda: here.names() == ["liar__ask"], "another one stands in its place")
 
 
+async def test_nobody_waits_for_a_server_that_does_not_read() -> None:
+    async with rig(liar=liar("asleep")) as here:
+        tool = here.toolbox.find("liar__ask", [BASIC])
+        calls = [tool.run({"text": 1_000_000 * "x"}, CALLER) for _ in range(10)]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(each) for each in ended} == {ToolFailed}
+    assert "it does not read what it is sent" in str(ended[0])
+
+
 async def test_what_a_server_asks_back_is_refused() -> None:
     async with rig(liar=liar("curious")) as here:
         assert (await here.call("liar__ask")).result == "done"
@@ -93,7 +104,8 @@ async def test_stderr_is_for_debugging_and_has_an_end() -> None:
     said = [line for line in lines if line["event"] == "mcp_stderr"]
     assert {line["log_level"] for line in said} == {"debug"}
     assert len(said) == 200
-    assert [line["lines"] for line in lines if line["event"] == "mcp_stderr_cut"] == [4_800]
+    rest = sum(len(f"grumble {line}\n") for line in range(200, 5_000))
+    assert [line["bytes"] for line in lines if line["event"] == "mcp_stderr_cut"] == [rest]
 
 
 async def test_a_program_that_there_is_not_is_said_to_be_missing() -> None:

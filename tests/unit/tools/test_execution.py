@@ -73,11 +73,23 @@ async def test_a_tool_cannot_end_the_server(box: Toolbox) -> None:
     assert await code(box, work) == "TOOL_FAILED"
 
 
-async def test_a_tool_that_cancels_itself_has_failed(box: Toolbox) -> None:
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError, GeneratorExit, ExceptionGroup("", [OSError()])]
+)
+async def test_no_kind_of_failure_gets_out(box: Toolbox, error: Any) -> None:
     async def work() -> None:
-        raise asyncio.CancelledError
+        raise error
 
     assert await code(box, work) == "TOOL_FAILED"
+
+
+async def test_a_long_complaint_is_cut(box: Toolbox) -> None:
+    async def work() -> None:
+        raise NotFound("no " * 10_000)
+
+    error = (await run(box, work)).error
+    assert error is not None
+    assert len(error["message"]) == 2_000
 
 
 async def test_at_its_limit_a_tool_is_cancelled(box: Toolbox) -> None:
