@@ -28,6 +28,7 @@
     │   ├── SessionLimit        SESSION_LIMIT          429
     │   ├── TurnQueueFull       TURN_QUEUE_FULL        429
     │   ├── ToolBusy            TOOL_BUSY              429
+    │   ├── MicBusy             MIC_BUSY               429
     │   ├── SlowConsumer        SLOW_CONSUMER          503
     │   ├── Overloaded          OVERLOADED             503
     │   ├── ServerDraining      SERVER_DRAINING        503
@@ -259,6 +260,13 @@ class ToolBusy(TryLater):
     """Too many tools run at once: wait for one to end."""
 
     code = "TOOL_BUSY"
+    status = 429
+
+
+class MicBusy(TryLater):
+    """Another device of this session has the microphone: stop it there first."""
+
+    code = "MIC_BUSY"
     status = 429
 
 

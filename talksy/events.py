@@ -206,6 +206,88 @@ class Fault:
     """``{code, message, …}``."""
 
 
+# ---- of voice; times are milliseconds from the start of the stream
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechBegan:
+    """Somebody has begun to speak."""
+
+    stream_id: str
+    offset_ms: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """Somebody has spoken."""
+
+    stream_id: str
+    offset_ms: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The wake word was said: from here on is listened."""
+
+    wake_word: str
+    confidence: float
+    timestamp: int
+    """Milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """What somebody says. A partial one replaces the former one; the final one is the last."""
+
+    text: str
+    final: bool
+    start_ms: int
+    end_ms: int
+    confidence: float | None = None
+    language: str | None = None
+    turn_id: str | None = None
+    """The turn that answers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundBegan:
+    """An answer is about to be heard. ``Sound*`` and ``SoundEnded`` or ``SoundVoid`` follow."""
+
+    turn_id: str
+    audio_seq: int
+    """Counts what is sent of a turn's sound, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A frame of an answer's sound, at 24 kHz."""
+
+    turn_id: str
+    audio_seq: int
+    pcm: bytes
+    text: str | None = None
+    """What is said from here on, at the first frame of each piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundEnded:
+    """That was all of it."""
+
+    turn_id: str
+    audio_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoundVoid:
+    """What was sent and not played of a turn is void. No frame of it follows, unless it begins
+    anew.
+    """
+
+    turn_id: str
+
+
 Notice = (
     SessionCreated
     | SessionRestored
@@ -218,5 +300,13 @@ Notice = (
     | AuthExpiring
     | Draining
     | Fault
+    | SpeechBegan
+    | SpeechEnded
+    | Woken
+    | Transcribed
+    | SoundBegan
+    | Sound
+    | SoundEnded
+    | SoundVoid
 )
 """What a connection is told beside the turns it reads; of tools, what clients call themselves."""

@@ -3,11 +3,12 @@
 from talksy.conversation.park import Parked, Waiting
 from talksy.conversation.prompts import BYTES_PER_TOKEN, result_text, trim
 from talksy.conversation.tools import Checked, NoTools, Tools
-from talksy.conversation.turn import Give, Given, Turn
+from talksy.conversation.turn import Course, Give, Given, Turn
 
 __all__ = [
     "BYTES_PER_TOKEN",
     "Checked",
+    "Course",
     "Give",
     "Given",
     "NoTools",

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 import structlog
 
@@ -30,6 +30,24 @@ from talksy.messages import Prompt, ToolCall, Usage, clean
 Given = Delta | StreamReset | ToolAsked | ToolDone
 """What a turn gives. With ``StreamReset`` all text that was given before it is void."""
 Give = Callable[[Given], None]
+
+
+class Course(Protocol):
+    """What gives an answer: a ``Turn``, or what stands around one."""
+
+    @property
+    def answering(self) -> Answering:
+        """Who answers."""
+        ...
+
+    def stop(self, reason: Reason, error: Mapping[str, Any] | None = None) -> None:
+        """Ends it with ``reason`` at its next step; the first call counts."""
+        ...
+
+    async def run(self, give: Give) -> "Ending | Parked":
+        """As ``Turn.run``."""
+        ...
+
 
 STEPS = 8
 """So often a model may ask for tools before it answers."""

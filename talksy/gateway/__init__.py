@@ -10,11 +10,14 @@ from talksy.gateway.requests import (
     Called,
     Hello,
     Info,
+    Listening,
+    Mode,
     Receipt,
     Resumed,
     Rules,
     Say,
     Verdict,
+    VoiceStart,
 )
 
 __all__ = [
@@ -25,6 +28,8 @@ __all__ = [
     "Gateway",
     "Hello",
     "Info",
+    "Listening",
+    "Mode",
     "News",
     "Outlet",
     "Receipt",
@@ -32,5 +37,6 @@ __all__ = [
     "Rules",
     "Say",
     "Verdict",
+    "VoiceStart",
     "Workshop",
 ]

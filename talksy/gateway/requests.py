@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from talksy.audio import IN_RATE
 from talksy.database.lane import OnBusy
 from talksy.events import Active, Decision
+from talksy.voice import TurnDetection
+
+Mode = Literal["turn", "transcribe", "dictate"]
+"""What becomes of what is heard: an answer, a transcript, or an answer to all of it in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,31 @@ class Say:
     retry: bool = False
     model: str | None = None
     """One of those that may be chosen; None for the usual one."""
+    speak: bool = False
+    """Whether the answer is spoken, where its sender is listened to."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceStart:
+    """A microphone that is about to be listened to. None is as the profile has it."""
+
+    mode: Mode = "turn"
+    profile: str | None = None
+    """The usual one unless it is named."""
+    sample_rate: int = IN_RATE
+    language: str | None = None
+    voice: str | None = None
+    turn_detection: TurnDetection | None = None
+    """What was said in it stands over the profile's, field by field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A microphone is listened to."""
+
+    stream_id: str
+    profile: str
+    """The profile that counts."""
 
 
 @dataclass(frozen=True, slots=True)

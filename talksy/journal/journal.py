@@ -14,7 +14,7 @@ from time import monotonic
 
 import structlog
 
-from talksy.conversation import Parked, Turn
+from talksy.conversation import Course, Parked
 from talksy.database.calls import Calls
 from talksy.database.lane import Finished, Lane
 from talksy.database.leases import Lease, Leases
@@ -39,7 +39,7 @@ from talksy.wheel import Wheel
 
 log = structlog.get_logger(__name__)
 
-Compose = Callable[[TurnRow, Again | None], Awaitable[Turn]]
+Compose = Callable[[TurnRow, Again | None], Awaitable[Course]]
 """Makes the turn of a row: its conversation, its model and its tools; one that was parked goes on
 where it stood."""
 Announce = Callable[[TurnRow, Mirror], Awaitable[None]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from talksy.conversation import Given, Parked, Turn
+from talksy.conversation import Course, Given, Parked
 from talksy.database.lane import Checkpoint
 from talksy.database.rows import TurnRow
 from talksy.errors import PayloadTooLarge, ProviderTimeout
@@ -122,7 +122,7 @@ class Run:
         self._held: list[Event] = []
         self._given: list[str] = []
         self._bytes = 0
-        self._turn: Turn | None = None
+        self._turn: Course | None = None
         self._stopped: tuple[Reason, Mapping[str, Any] | None] | None = None
 
     def checkpoint(self) -> Checkpoint:
@@ -169,7 +169,7 @@ class Run:
         if self._told is not None:
             self._told(self)
 
-    async def drain(self, turn: Turn) -> Ending | Parked:
+    async def drain(self, turn: Course) -> Ending | Parked:
         """Runs ``turn`` to its ending, whose text is what was given, or to where it has to wait."""
         self._turn = turn
         if self._stopped is not None:

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 from talksy.tools.definition import Caller, ToolDefinition
 from talksy.tools.faults import path_of, validation_error
 from talksy.tools.function import FunctionTool, definition_fault
-from talksy.tools.mcp.schema import Checks, SchemaFault
 from talksy.tools.sandbox import Sandbox
+from talksy.tools.schema import Checks, SchemaFault
 
 _DEFINITION = TypeAdapter(ToolDefinition)
 

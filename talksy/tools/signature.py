@@ -88,8 +88,7 @@ def read_signature(function: Callable[..., Any]) -> Signature:
         if hints[own] is Caller:
             caller = own
             continue
-        # A parameter called `from_` is `from` to the model.
-        name = own.removesuffix("_") or own
+        name = told_name(own)
         names[name] = own
         fields[_field(name)] = _field_of(hints[own], name, described.get(own), parameter.default)
         default = parameter.default
@@ -109,6 +108,11 @@ def read_signature(function: Callable[..., Any]) -> Signature:
         ) from error
     schema.setdefault("properties", {})
     return Signature(description, schema, caller, model, names, defaults)
+
+
+def told_name(own: str) -> str:
+    """What the model is told that a parameter is called: of ``from_`` it is ``from``."""
+    return own.removesuffix("_") or own
 
 
 def _field_of(hint: Any, name: str, described: str | None, default: Any) -> tuple[Any, Any]:

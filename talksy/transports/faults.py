@@ -13,6 +13,7 @@ _MESSAGES = {
     "string_type": "must be a string",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
+    "float_type": "must be a number",
     "model_type": "must be an object",
     "list_type": "must be a list",
     "string_pattern_mismatch": "may have 1 to 128 visible ASCII characters, no blanks",

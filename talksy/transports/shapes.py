@@ -63,6 +63,24 @@ _OF_TURN = "The turn in which a model asked for it; not there where a client did
 GuestToken = Annotated[
     str, Field(description="For guests: `auth.token` of the next connection, to come back.")
 ]
+StreamId = Annotated[str, Field(description="What is listened to since `voice_start`.")]
+Offset = Annotated[int, Field(description="Milliseconds from the start of what is heard.", ge=0)]
+Likelihood = Annotated[float, Field(description="0 to 1.", ge=0, le=1)]
+AudioSeq = Annotated[int, Field(description="Counts the turn's sound from 0.", ge=0)]
+SampleRate = Annotated[int, Field(description="Samples a second: 24,000.")]
+Pcm = TypeAliasType(
+    "Pcm",
+    Annotated[
+        bytes,
+        WithJsonSchema(
+            {
+                "contentMediaType": "application/octet-stream",
+                "description": "Signed 16-bit little-endian PCM, one channel: the bytes "
+                "themselves, as a binary attachment.",
+            }
+        ),
+    ],
+)
 TurnStatus = Annotated[
     str,
     Field(
@@ -187,6 +205,16 @@ class _Ending(TypedDict):
     usage: NotRequired[Usage]
 
 
+class VoiceMetrics(TypedDict, total=False):
+    """How long what took on the way to a spoken answer, in milliseconds."""
+
+    endpointMs: Annotated[int, Field(description="From the last word to knowing it for the last.")]
+    sttMs: Annotated[int, Field(description="From there to the final transcript.")]
+    firstTokenMs: Annotated[int, Field(description="From there to the first token.")]
+    firstAudioMs: Annotated[int, Field(description="From the transcript to the first sound.")]
+    mouthToEarMs: Annotated[int, Field(description="From the last word to the first sound.")]
+
+
 class StreamEnd(_Ending):
     """The one ending of a streamed turn. Nothing follows."""
 
@@ -201,6 +229,7 @@ class StreamEnd(_Ending):
             ),
         ]
     ]
+    metrics: NotRequired[Annotated[VoiceMetrics, Field(description="Of what was spoken.")]]
 
 
 class AssistantResponse(_Ending):
@@ -347,6 +376,66 @@ class ServerDraining(TypedDict):
     reconnectAfterMs: Annotated[int, Field(ge=0)]
 
 
+# ---- of voice
+
+
+class Speech(TypedDict):
+    """Somebody has begun to speak, or has spoken."""
+
+    streamId: StreamId
+    offsetMs: Offset
+    probability: Likelihood
+
+
+class WakeWordHeard(TypedDict):
+    """The wake word was said: what is said from here on is listened to."""
+
+    wakeWord: str
+    confidence: Likelihood
+    timestamp: Milliseconds
+
+
+class Transcript(TypedDict):
+    """What was said. Of a partial one: so far, whole, in place of the former one."""
+
+    text: str
+    confidence: NotRequired[Likelihood]
+    language: NotRequired[str]
+    startMs: Offset
+    endMs: Offset
+    turnId: NotRequired[Annotated[str, Field(description="The turn that answers it.")]]
+
+
+class AudioStart(TypedDict):
+    """An answer is about to be heard."""
+
+    turnId: TurnId
+    audioSeq: AudioSeq
+    sampleRate: SampleRate
+
+
+class AudioChunk(AudioStart):
+    """The next frame of it."""
+
+    text: NotRequired[
+        Annotated[str, Field(description="What is said from here on, once for each piece.")]
+    ]
+    audio: Pcm
+
+
+class AudioEnd(TypedDict):
+    """That was all of it."""
+
+    turnId: TurnId
+    audioSeq: AudioSeq
+
+
+class AudioClear(TypedDict):
+    """Stop playing this turn now: what is buffered of it is void."""
+
+    turnId: TurnId
+
+
 # ---- acknowledgements
 
 
@@ -413,6 +502,13 @@ class SessionEnded(Accepted):
     durationSeconds: Annotated[int, Field(ge=0)]
 
 
+class VoiceStarted(Accepted):
+    """It is listened to."""
+
+    streamId: StreamId
+    profile: Annotated[str, Field(description="The profile that counts.")]
+
+
 class Refused(TypedDict):
     """It was not done. Without an acknowledgement the `error` comes as an event."""
 
@@ -429,6 +525,7 @@ Ack = (
     | ToolDecisionTaken
     | AuthRefreshed
     | SessionEnded
+    | VoiceStarted
     | Refused
 )
 
@@ -475,5 +572,14 @@ ServerEvent = (
     | tuple[Literal["auth_expiring"], AuthExpiring]
     | tuple[Literal["server_draining"], ServerDraining]
     | tuple[Literal["error"], Error]
+    | tuple[Literal["speech_started"], Speech]
+    | tuple[Literal["speech_stopped"], Speech]
+    | tuple[Literal["wake_word"], WakeWordHeard]
+    | tuple[Literal["partial_transcript"], Transcript]
+    | tuple[Literal["final_transcript"], Transcript]
+    | tuple[Literal["audio_start"], AudioStart]
+    | tuple[Literal["audio_chunk"], AudioChunk]
+    | tuple[Literal["audio_end"], AudioEnd]
+    | tuple[Literal["audio_clear"], AudioClear]
 )
 """Everything that can be sent, with its name: there is no other way out of a socket."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, assert_never, cast
 
+from talksy.audio import OUT_RATE
 from talksy.errors import whole_seconds
 from talksy.events import (
     Active,
@@ -19,16 +20,28 @@ from talksy.events import (
     SessionCreated,
     SessionOver,
     SessionRestored,
+    Sound,
+    SoundBegan,
+    SoundEnded,
+    SoundVoid,
+    SpeechBegan,
+    SpeechEnded,
     Started,
     StreamReset,
     ToolAsked,
     ToolDecided,
     ToolDone,
+    Transcribed,
+    Woken,
 )
 from talksy.journal import Mirror
 from talksy.messages import Message, Usage
 from talksy.tools import ToolDefinition
 from talksy.transports import shapes
+
+Voiced = (
+    SpeechBegan | SpeechEnded | Woken | Transcribed | SoundBegan | Sound | SoundEnded | SoundVoid
+)
 
 
 def iso(milliseconds: int) -> str:
@@ -142,6 +155,8 @@ def _streamed(
     }
     if ending.text is not None:
         payload["text"] = ending.text
+    if ending.metrics is not None:
+        payload["metrics"] = cast("shapes.VoiceMetrics", dict(ending.metrics))
     _complete(payload, ending)
     return "stream_end", payload
 
@@ -233,7 +248,78 @@ def notice(words: Notice) -> shapes.ServerEvent:
         case Fault(error):
             return "error", fault(error)
         case _:
+            return _of_voice(words)
+
+
+def _of_voice(words: Voiced) -> shapes.ServerEvent:
+    match words:
+        case SpeechBegan():
+            return "speech_started", _speech(words)
+        case SpeechEnded():
+            return "speech_stopped", _speech(words)
+        case Woken(wake_word, confidence, timestamp):
+            woken: shapes.WakeWordHeard = {
+                "wakeWord": wake_word,
+                "confidence": confidence,
+                "timestamp": timestamp,
+            }
+            return "wake_word", woken
+        case Transcribed(final=True):
+            return "final_transcript", _transcript(words)
+        case Transcribed():
+            return "partial_transcript", _transcript(words)
+        case SoundBegan(turn_id, audio_seq):
+            start: shapes.AudioStart = {
+                "turnId": turn_id,
+                "audioSeq": audio_seq,
+                "sampleRate": OUT_RATE,
+            }
+            return "audio_start", start
+        case Sound():
+            return "audio_chunk", _sound(words)
+        case SoundEnded(turn_id, audio_seq):
+            end: shapes.AudioEnd = {"turnId": turn_id, "audioSeq": audio_seq}
+            return "audio_end", end
+        case SoundVoid(turn_id):
+            clear: shapes.AudioClear = {"turnId": turn_id}
+            return "audio_clear", clear
+        case _:
             assert_never(words)
+
+
+def _sound(words: Sound) -> shapes.AudioChunk:
+    payload: shapes.AudioChunk = {
+        "turnId": words.turn_id,
+        "audioSeq": words.audio_seq,
+        "sampleRate": OUT_RATE,
+        "audio": words.pcm,
+    }
+    if words.text is not None:
+        payload["text"] = words.text
+    return payload
+
+
+def _speech(words: SpeechBegan | SpeechEnded) -> shapes.Speech:
+    return {
+        "streamId": words.stream_id,
+        "offsetMs": words.offset_ms,
+        "probability": words.probability,
+    }
+
+
+def _transcript(words: Transcribed) -> shapes.Transcript:
+    payload: shapes.Transcript = {
+        "text": words.text,
+        "startMs": words.start_ms,
+        "endMs": words.end_ms,
+    }
+    if words.confidence is not None:
+        payload["confidence"] = words.confidence
+    if words.language is not None:
+        payload["language"] = words.language
+    if words.turn_id is not None:
+        payload["turnId"] = words.turn_id
+    return payload
 
 
 def _created(words: SessionCreated) -> shapes.SessionCreated:

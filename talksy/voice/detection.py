@@ -3,8 +3,8 @@
 A pure state machine. Its clock is that of the frames it is given, so it does the same at any speed
 and for any framing; nothing here waits. What it keeps is bounded by the settings.
 
-Detectors go on for up to 90 ms after the last word. What is far fainter than the speech before it is
-a pause all the same, so the end is where the loudness says.
+Detectors go on for up to 90 ms after the last word. What is far fainter than the speech before is a
+pause all the same, so that the end is known to a few milliseconds.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ _BREATH_MS = 100
 _HYSTERESIS = 0.15
 """So much less than the threshold is enough to go on speaking, as Silero's authors have it."""
 _FAINT = 10**-3.5
-"""Of the power of the loudest piece so far: 35 dB, more than lies between a vowel and a consonant."""
+"""Of the power of the loudest piece: 35 dB less, as no consonant is beside a vowel."""
 _FADE = 0.25 ** (1 / 1_000)
 """Of that power, a millisecond: 6 dB a second, so that a bang does not hush what follows it."""
 _PIECE_MS = 8
@@ -152,7 +152,7 @@ class Endpointer:
         """Takes the next frame; gives what is known with it."""
         return self._follow(frame) if self._speaking else self._await(frame)
 
-    def finish(self) -> list[Heard]:
+    def finish(self) -> list[SpeechStopped]:
         """The stream is over: an utterance ends with what was heard of it, and all is as new."""
         run, speaking = self._run, self._speaking
         self._run, self._speaking = None, False

@@ -32,7 +32,7 @@ class Speaker(Protocol):
         """An answer is about to be heard."""
         ...
 
-    def play(self, turn_id: str, number: int, pcm: bytes, text: str | None) -> None:
+    def play(self, turn_id: str, pcm: bytes, text: str | None) -> None:
         """A frame of it, at 24 kHz; the first of a piece has the text that the piece says."""
         ...
 
@@ -85,7 +85,6 @@ class Mouth:
         """When the first frame was sent, put off by the silences since."""
         self._played: tuple[float, float] | None = None
         """What the client told last, in milliseconds, and when."""
-        self._number = 0
         self._hushed = False
 
     # ---- what is to be said
@@ -191,9 +190,8 @@ class Mouth:
                 self._speaker.start(self._turn_id)
                 self._spoke()
             frame = piece.pcm[first : first + size]
-            self._speaker.play(self._turn_id, self._number, frame, text)
+            self._speaker.play(self._turn_id, frame, text)
             text = None
-            self._number += 1
             self._behind()
             self._sent_ms += piece.ms_of(len(frame))
 

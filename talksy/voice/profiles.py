@@ -46,9 +46,7 @@ Engine = Annotated[
 ]
 Phrase = Annotated[
     str,
-    _matching(
-        r"(?=.{1,64}\Z)[a-z']+( [a-z']+)*", "words of a-z, 64 characters at most: hey jarvis"
-    ),
+    _matching(r"(?=.{1,64}\Z)[a-z']+( [a-z']+)*", "up to 64 of a-z and ' in words: hey jarvis"),
 ]
 Likelihood = Annotated[float, Field(ge=0, le=1)]
 
@@ -166,8 +164,9 @@ def _merged(below: Json, above: Json) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(under, Mapping)
-        merged[key] = _merged(under, value) if both else value
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            value = _merged(under, value)
+        merged[key] = value
     return merged
 
 

@@ -11,6 +11,7 @@ from talksy.ai.llm import Answering, Delta
 from talksy.conversation import Give, Given, Parked, Turn
 from talksy.events import Ending, Reason, StreamReset
 from talksy.voice.mouth import Mouth
+from talksy.voice.timing import Timing
 
 log = structlog.get_logger(__name__)
 
@@ -21,9 +22,10 @@ class SpokenTurn:
     Cut short, its text is what was heard.
     """
 
-    def __init__(self, turn: Turn, mouth: Mouth) -> None:
+    def __init__(self, turn: Turn, mouth: Mouth, timing: Timing) -> None:
         self._turn = turn
         self._mouth = mouth
+        self._timing = timing
         self._stopped: Reason | None = None
         self._silent = asyncio.Event()
 
@@ -45,6 +47,7 @@ class SpokenTurn:
         def both(part: Given) -> None:
             give(part)
             if isinstance(part, Delta):
+                self._timing.wrote()
                 self._mouth.say(part.text)
             elif isinstance(part, StreamReset):
                 self._mouth.restart()
@@ -63,6 +66,7 @@ class SpokenTurn:
         if isinstance(ending, Parked):
             return ending
         cut = self._stopped if self._stopped in {"cancelled", "interrupted"} else None
+        ending = replace(ending, metrics=self._timing.told())
         if cut is None:
             return ending
         return replace(ending, reason=cut, text=self._mouth.heard, heard=True)

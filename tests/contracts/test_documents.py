@@ -40,6 +40,7 @@ VOCABULARY = frozenset(
         "TOOL_BUSY",
         "TOOL_DENIED",
         "APPROVAL_EXPIRED",
+        "MIC_BUSY",
         "PROVIDER_UNAVAILABLE",
         "PROVIDER_TIMEOUT",
         "IDEMPOTENCY_CONFLICT",

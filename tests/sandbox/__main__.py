@@ -78,7 +78,7 @@ async def _costs() -> None:
             await sandbox.python("1 + 1", seconds=60)
 
         async def tool() -> None:
-            await sandbox.call(SAMPLE, "add", {"a": 40}, seconds=60)
+            await sandbox.call(SAMPLE, "add", {"a": 40, "b": 2}, seconds=60)
 
         for name, deed in (("a line of code", code), ("a tool of a module", tool)):
             await _timed(name, deed)

@@ -26,14 +26,16 @@ class Echo:
 """The source of a vendor that repeats what was said, each word with a mark."""
 
 
-def contents(vendor: str, source: str, kind: str = "Echo") -> Mapping[str, str]:
+def contents(
+    vendor: str, source: str, kind: str = "Echo", group: str = "talksy.llm"
+) -> Mapping[str, str]:
     """The files of an installed package whose class ``kind`` is the model of ``vendor``."""
     name = f"their_{vendor}"
     about = f"{name}-1.0.dist-info"
     return {
         f"{name}.py": source,
         f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-        f"{about}/entry_points.txt": f"[talksy.llm]\n{vendor} = {name}:{kind}\n",
+        f"{about}/entry_points.txt": f"[{group}]\n{vendor} = {name}:{kind}\n",
     }
 
 

@@ -33,8 +33,8 @@ class EnergyJudge:
     def judge(self, frame: bytes) -> float:
         """As ``Judge.judge``: 0.5 is about 9 dB above the floor, where the colour is clear."""
         heard = array("h", frame)
-        mean = sum(heard) / len(heard)
-        power = sum(map(mul, heard, heard)) / len(heard) - mean * mean
+        mean: float = sum(heard) / len(heard)
+        power: float = sum(map(mul, heard, heard)) / len(heard) - mean * mean
         if power <= self._floor:
             self._floor = max(_QUIET, self._floor + (power - self._floor) * _FALL)
             return 0.0

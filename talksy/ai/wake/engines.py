@@ -1,38 +1,74 @@
-"""The wake word engines of a node, and who listens for which phrase."""
+"""The wake word engines of a node, and who of them listens for which phrase."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 import structlog
 
+from talksy.ai.slot import Slot
 from talksy.ai.wake.base import WakeDetector, WakeEngine
 from talksy.errors import ProviderUnavailable
 
 log = structlog.get_logger(__name__)
 
-ENGINES: Mapping[str, str] = {
-    "micro": "talksy.ai.wake.micro:MicroWake",
-    "keyphrase": "talksy.ai.wake.keyphrase:KeyphraseWake",
-    "mock": "talksy.ai.wake.mock:MockWake",
-}
-"""Where each engine lives, as ``module:class``, the best first; its native library is imported only
-when it is warmed. The class takes its options by keyword."""
-PLUGINS = "talksy.wake"
-"""The group of entry points by which another package adds an engine: its name, and a class whose
-objects are a ``WakeEngine``. The names above cannot be taken."""
+ENGINES = Slot(
+    what="wake word engine",
+    built_in={
+        "micro": "talksy.ai.wake.micro:MicroWake",
+        "keyphrase": "talksy.ai.wake.keyphrase:KeyphraseWake",
+        "mock": "talksy.ai.wake.mock:MockWake",
+    },
+    plugins="talksy.wake",
+    contract=WakeEngine,
+)
+_USUAL = ("micro", "keyphrase")
 
 
-def known_engines() -> list[str]:
-    """The names of all engines there are, sorted; whether they are installed shows when warmed."""
-    return sorted({*ENGINES, *entry_points(group=PLUGINS).names})
+class WakeEngines:
+    """Opens each when it is first asked for; ``options`` holds the arguments of each by name."""
 
+    def __init__(self, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self._options = options or {}
+        self._opened: dict[str, WakeEngine] = {}
 
-def open_engine(name: str, options: Mapping[str, Mapping[str, Any]]) -> WakeEngine:
-    """The engine called ``name``; ``options`` holds the arguments of every engine by its name.
+    async def warm(self, name: str) -> None:
+        """Loads an engine ahead. Raises ``ValueError`` as ``Slot.open``, else as ``listen``."""
+        await self._engine(name).warm()
 
-    Raises ``ValueError`` for an unknown one, and for another package's that is not what it should
-    be. Whoever opens an engine closes it.
-    """
+    @asynccontextmanager
+    async def listen(
+        self, phrase: str, *, sensitivity: float = 0.5, engine: str | None = None
+    ) -> AsyncGenerator[WakeDetector]:
+        """A detector for one stream; without an ``engine``, of the first that knows the phrase.
+
+        Raises ``ValidationError`` for a phrase that nobody knows, ``ProviderUnavailable`` where
+        none is installed (the ``hint`` says what is missing), else as ``WakeEngine.listen``.
+        """
+        chosen = self._engine(engine) if engine else await self._usual(phrase)
+        async with chosen.listen(phrase, sensitivity) as detector:
+            yield detector
+
+    async def close(self) -> None:
+        """Ends what runs for them."""
+        for engine in self._opened.values():
+            await engine.close()
+
+    async def _usual(self, phrase: str) -> WakeEngine:
+        *others, last = self._knowing(phrase)
+        for engine in others:
+            try:
+                await engine.warm()
+            except ProviderUnavailable as error:
+                log.info("wake_engine_passed", engine=engine.name, hint=error.hint)
+            else:
+                return engine
+        return last
+
+    def _knowing(self, phrase: str) -> Iterator[WakeEngine]:
+        yield from (each for name in _USUAL if (each := self._engine(name)).knows(phrase))
+
+    def _engine(self, name: str) -> WakeEngine:
+        if name not in self._opened:
+            self._opened[name] = ENGINES.open(name, self._options)
+        return self._opened[name]

@@ -106,7 +106,8 @@ class Link:
     ) -> types.CallToolResult:
         """Calls a tool. Raises ``ToolFailed``; cancelled, it cancels the call at the server."""
         whose = f"The MCP server {self.server.name}"
-        if (session := self._session) is None:
+        session = self._session if self._gone is None else None
+        if session is None:
             raise ToolFailed(f"{whose} is away.")
         self._calls += 1
         try:
@@ -229,8 +230,7 @@ class Link:
                 break
         else:
             offers.full = True
-        if offers.full:
-            log.warning("mcp_list_cut", server=self.server.name, tools=len(offers.found))
+        offers.end()
 
     def _offer(self, offers: Sequence[Offer]) -> None:
         tools = [McpTool(self.server, offer, self.call) for offer in offers]

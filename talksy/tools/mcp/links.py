@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-NEEDED = ("jsonschema_rs", "mcp", "mcp_types")
+NEEDED = ("mcp", "mcp_types")
 
 
 @dataclass(frozen=True, slots=True)

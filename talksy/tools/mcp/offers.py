@@ -5,6 +5,7 @@ may take for ever. Here each tool is read by itself, one that is not as it shoul
 else, and what it says of its results is kept for us to check.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,8 @@ from mcp_types import RequestId
 from mcp_types.methods import validate_server_result
 
 from talksy.messages import clean
-from talksy.tools.mcp.schema import Checks, SchemaFault
 from talksy.tools.mcp.servers import McpServer
+from talksy.tools.schema import Checks, SchemaFault
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,7 @@ class Offers(JSONRPCDispatcher[TransportContext]):
         super().__init__(*streams)
         self._server = server
         self._told: set[tuple[str, str]] = set()
+        self._told_full = False
         self.version = "2025-11-25"
         """Of the protocol, as it was agreed on."""
         self.found: dict[str, Offer] = {}
@@ -57,6 +59,12 @@ class Offers(JSONRPCDispatcher[TransportContext]):
     def begin(self) -> None:
         """A list is about to be asked for."""
         self.found, self.full = {}, False
+
+    def end(self) -> None:
+        """It has come as far as it is taken."""
+        if self.full and not self._told_full:
+            self._told_full = True
+            log.warning("mcp_list_cut", server=self._server.name, tools=len(self.found))
 
     async def send_raw_request(
         self,
@@ -71,7 +79,13 @@ class Offers(JSONRPCDispatcher[TransportContext]):
         )
         if method != "tools/list" or not isinstance(raw.get("tools"), list):
             return raw
-        return {**raw, "tools": [tool for tool in map(self._read, raw["tools"]) if tool]}
+        known = []
+        for tool in raw["tools"]:
+            if (each := self._read(tool)) is not None:
+                known.append(each)
+            # Reading one may take as long as a few chunks of an answer; others go between.
+            await asyncio.sleep(0)
+        return {**raw, "tools": known}
 
     def _read(self, tool: Any) -> dict[str, Any] | None:
         """What the SDK may know of a tool; None for one that is left out."""

@@ -4,14 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import orjson
+from pydantic import BaseModel
+
+from talksy.audio import OUT_RATE
 from talksy.errors import (
     ApprovalExpired,
     Forbidden,
     IdempotencyConflict,
     InternalError,
+    MicBusy,
     NotFound,
     Overloaded,
     PayloadTooLarge,
+    ProviderUnavailable,
     RateLimited,
     ServerDraining,
     SessionExpired,
@@ -29,7 +35,9 @@ from talksy.errors import (
 )
 from talksy.transports import shapes
 from talksy.transports.schemas import Json, Schemas, codes
+from talksy.transports.socketio.outbox import PLACEHOLDER
 from talksy.transports.socketio.payloads import (
+    Audio,
     AuthRefresh,
     CallTool,
     Cancel,
@@ -38,8 +46,10 @@ from talksy.transports.socketio.payloads import (
     Handshake,
     ListTools,
     Nothing,
-    Payload,
+    Played,
     ResumeTurn,
+    StartVoice,
+    StreamedMessage,
     ToolDecision,
     UserMessage,
 )
@@ -48,6 +58,7 @@ SESSION = "ses_9cQ2vXo7TnE4Jr1K"
 TURN = "trn_6Lm0yZbW8sUa3HdP"
 MESSAGE = "msg_1Vt5KgRf7NxC2eQj"
 CALL = "call_8Qd4Wj1ZsXn5Vb0T"
+STREAM = "voi_3Hn8Pz6YcWq1Lf5R"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c3JfMmYifQ.c2lnbmF0dXJl"  # noqa: S105 - an example
 NOW = 1_795_253_400_000
 LATER = "2026-11-21T09:45:00.000Z"
@@ -81,7 +92,7 @@ class Asked:
     """An event that clients send."""
 
     does: str
-    takes: type[Payload]
+    takes: type[BaseModel]
     example: Json
     gives: type[shapes.Accepted]
     accepted: shapes.Ack
@@ -109,6 +120,17 @@ _SAID = (
     ServerDraining,
     *_ALWAYS,
 )
+_HEARD = (
+    "speech_started",
+    "partial_transcript",
+    "speech_stopped",
+    "final_transcript",
+    "wake_word",
+    "audio_start",
+    "audio_chunk",
+    "audio_end",
+    "audio_clear",
+)
 _ACCEPTED = shapes.MessageAccepted(ok=True, messageId=MESSAGE, turnId=TURN)
 
 ASKED: Mapping[str, Asked] = {
@@ -124,7 +146,7 @@ ASKED: Mapping[str, Asked] = {
     "user_message_stream": Asked(
         "Say something, and get the answer as it comes. Sent again under the same `messageId`, "
         "after a reconnect, it starts nothing and gives the first ack.",
-        UserMessage,
+        StreamedMessage,
         {"text": "Tell me a joke", "messageId": "8e0a6c1e-joke", "onBusy": "queue"},
         shapes.MessageAccepted,
         _ACCEPTED,
@@ -221,6 +243,51 @@ ASKED: Mapping[str, Asked] = {
         shapes.ToolDecisionTaken(ok=True, decision="approve"),
         [NotFound, ApprovalExpired, SessionExpired, *_ALWAYS],
         ["tool_decided", "tool_result"],
+    ),
+    "voice_start": Asked(
+        "Speak, and be spoken to: `audio` follows. Sent again, it changes how is listened. One "
+        "device of a session has the microphone.",
+        StartVoice,
+        {"mode": "turn", "profile": "vad-triggered", "turnDetection": {"silenceDurationMs": 400}},
+        shapes.VoiceStarted,
+        shapes.VoiceStarted(ok=True, streamId=STREAM, profile="vad-triggered"),
+        [
+            MicBusy,
+            NotFound,
+            ProviderUnavailable,
+            SessionExpired,
+            SessionLimit,
+            ServerDraining,
+            *_ALWAYS,
+        ],
+        _HEARD,
+    ),
+    "audio": Asked(
+        "The next piece of what the microphone hears; 40 ms are a good length. It needs no ack.",
+        Audio,
+        PLACEHOLDER,
+        shapes.Accepted,
+        shapes.Accepted(ok=True),
+        [SessionExpired, *_ALWAYS],
+        _HEARD,
+    ),
+    "played": Asked(
+        "How much of an answer has been heard: about each second, so that history keeps that and "
+        "no more where it is interrupted. It needs no ack.",
+        Played,
+        {"turnId": TURN, "ms": 1_240},
+        shapes.Accepted,
+        shapes.Accepted(ok=True),
+        [TurnNotFound, SessionExpired, *_ALWAYS],
+    ),
+    "voice_stop": Asked(
+        "Let go of the microphone. What was heard so far ends with its transcript.",
+        Nothing,
+        {},
+        shapes.Accepted,
+        shapes.Accepted(ok=True),
+        [SessionExpired, *_ALWAYS],
+        ["speech_stopped", "final_transcript"],
     ),
     "auth_refresh": Asked(
         "Go on under another token of the same user, before the present one runs out.",
@@ -365,6 +432,62 @@ TOLD: Mapping[str, Told] = {
     ),
     "tools_list": Told("What `list_tools` asked for, by name.", ("tools_list", [TOOL])),
     "tool_info": Told("What `get_tool_info` asked for.", ("tool_info", TOOL)),
+    "speech_started": Told(
+        "Somebody has begun to speak.",
+        ("speech_started", shapes.Speech(streamId=STREAM, offsetMs=620, probability=0.93)),
+    ),
+    "speech_stopped": Told(
+        "Somebody has spoken; `final_transcript` follows.",
+        ("speech_stopped", shapes.Speech(streamId=STREAM, offsetMs=1_840, probability=0.88)),
+    ),
+    "wake_word": Told(
+        "The wake word was said: what comes then is listened to.",
+        ("wake_word", shapes.WakeWordHeard(wakeWord="jarvis", confidence=0.97, timestamp=NOW)),
+    ),
+    "partial_transcript": Told(
+        "What was said so far, whole: it replaces the former one.",
+        ("partial_transcript", shapes.Transcript(text="what time", startMs=620, endMs=1_300)),
+    ),
+    "final_transcript": Told(
+        "What was said.",
+        (
+            "final_transcript",
+            shapes.Transcript(
+                text="what time is it",
+                confidence=0.96,
+                language="en",
+                startMs=620,
+                endMs=1_840,
+                turnId=TURN,
+            ),
+        ),
+    ),
+    "audio_start": Told(
+        "An answer is about to be heard.",
+        ("audio_start", shapes.AudioStart(turnId=TURN, audioSeq=0, sampleRate=OUT_RATE)),
+    ),
+    "audio_chunk": Told(
+        "The next frame of an answer's sound. It is sent once: after a reconnect the text is read "
+        "on, and the sound begins with the present sentence.",
+        (
+            "audio_chunk",
+            shapes.AudioChunk(
+                turnId=TURN,
+                audioSeq=1,
+                sampleRate=OUT_RATE,
+                text="It is half past nine.",
+                audio=bytes(1_920),
+            ),
+        ),
+    ),
+    "audio_end": Told(
+        "That was all of an answer's sound.",
+        ("audio_end", shapes.AudioEnd(turnId=TURN, audioSeq=42)),
+    ),
+    "audio_clear": Told(
+        "Somebody speaks, or the turn was cancelled: stop playing it now.",
+        ("audio_clear", shapes.AudioClear(turnId=TURN)),
+    ),
     "rate_limit": Told(
         "The budget runs low; with `retryAfter`, something was refused for it.",
         (
@@ -421,6 +544,9 @@ or a wrong type is refused by name, and the connection stays.
 Events of a turn are numbered by `seq` from 0 without a gap, and there is exactly one ending, \
 last. A disconnect is not a cancel: the answer goes on, and `resume` reads on behind the last \
 number seen.
+
+Sound is signed 16-bit little-endian PCM of one channel, in binary attachments: what you send at \
+the rate of `voice_start`, what you hear at 24 kHz.
 """
 
 
@@ -557,9 +683,14 @@ def _tell(name: str, told: Told, messages: Json, operations: Json, schemas: Sche
         "title": name,
         "summary": told.when,
         "payload": schemas.given(server_events()[name]),
-        "examples": [{"name": "usual", "payload": told.example[1]}],
+        "examples": [{"name": "usual", "payload": _wired(told.example[1])}],
     }
     operations[name] = _operation("send", name, told.when)
+
+
+def _wired(payload: Any) -> Any:
+    """The payload as its packet has it: what is bytes is attached."""
+    return orjson.loads(orjson.dumps(payload, default=lambda _: PLACEHOLDER))
 
 
 def _operation(action: str, message: str, summary: str, reply: Sequence[str] = ()) -> Json:

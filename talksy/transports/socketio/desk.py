@@ -1,6 +1,6 @@
 """One client at the door: its events in, the acks and events out."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from talksy.errors import (
     error_payload,
 )
 from talksy.events import Fault
-from talksy.gateway import Call, Connection, Gateway, Hello, Say
+from talksy.gateway import Call, Connection, Gateway, Hello, Say, VoiceStart
 from talksy.ids import new_id
 from talksy.logs import Served, serving
 from talksy.transports import wire
@@ -30,10 +30,12 @@ from talksy.transports.shapes import (
     ToolDecisionTaken,
     TurnCancelled,
     TurnResumed,
+    VoiceStarted,
 )
 from talksy.transports.socketio.contract import ASKED
 from talksy.transports.socketio.outbox import Outbox
 from talksy.transports.socketio.payloads import (
+    Audio,
     AuthRefresh,
     CallTool,
     Cancel,
@@ -42,15 +44,17 @@ from talksy.transports.socketio.payloads import (
     Handshake,
     ListTools,
     Nothing,
-    Payload,
+    Played,
     ResumeTurn,
+    StartVoice,
+    StreamedMessage,
     ToolDecision,
     UserMessage,
 )
 
 log = structlog.get_logger(__name__)
 
-P = TypeVar("P", bound=Payload)
+P = TypeVar("P", bound=pydantic.BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,8 @@ class Desk:
         except Exception as error:  # noqa: BLE001 - told and logged
             self._outbox.close(_ours(error))
 
-    def hand(self, frames: Iterable[bytes]) -> None:
-        """Gives the client what another process sent it."""
+    def hand(self, frames: Sequence[bytes]) -> None:
+        """Gives the client a packet that another process sent it."""
         self._outbox.pass_on(frames)
 
     def close(self) -> None:
@@ -148,6 +152,15 @@ class Desk:
             if then is not None:
                 then()
 
+    def hear(self, pcm: bytes) -> None:
+        """Serves sound that nobody asks an acknowledgement for: it comes all the time."""
+        try:
+            self._gateway.hear(self._connection, pcm)
+        except TalksyError as error:
+            self.refuse(error)
+        except Exception as error:  # noqa: BLE001 - told and logged
+            self.refuse(_ours(error))
+
     async def malformed(self, fault: ValidationError, number: int | None) -> None:
         """Refuses what could not be read: under its number, where that could be."""
         try:
@@ -169,7 +182,7 @@ class Desk:
 
     async def _serve(self, name: str, arguments: Sequence[Any]) -> Reply:
         serve = _EVENTS.get(name)
-        if name not in _COSTLY or len(arguments) > 1:
+        if name not in _COUNTED or len(arguments) > 1:
             await self._gateway.charge(self._connection)
         if serve is None:
             raise UnknownEvent(f"there is no event {name[:64]!r}")
@@ -178,7 +191,7 @@ class Desk:
         try:
             words = parse(ASKED[name].takes, arguments[0] if arguments else {})
         except ValidationError:
-            if name in _COSTLY:
+            if name in _COUNTED:
                 await self._gateway.charge(self._connection)
             raise
         return await serve(self, words)
@@ -188,10 +201,10 @@ class Desk:
     async def user_message(self, words: UserMessage) -> Reply:
         return await self._say(words, streamed=False)
 
-    async def user_message_stream(self, words: UserMessage) -> Reply:
-        return await self._say(words, streamed=True)
+    async def user_message_stream(self, words: StreamedMessage) -> Reply:
+        return await self._say(words, streamed=True, speak=words.speak)
 
-    async def _say(self, words: UserMessage, *, streamed: bool) -> Reply:
+    async def _say(self, words: UserMessage, *, streamed: bool, speak: bool = False) -> Reply:
         receipt = await self._gateway.say(
             self._connection,
             Say(
@@ -201,6 +214,7 @@ class Desk:
                 on_busy=words.on_busy,
                 retry=words.retry,
                 model=words.model,
+                speak=speak,
             ),
         )
         ack: MessageAccepted = {
@@ -272,6 +286,37 @@ class Desk:
             ack["already"] = True
         return Reply(ack, verdict.begin)
 
+    async def voice_start(self, words: StartVoice) -> Reply:
+        listening = await self._gateway.voice_start(
+            self._connection,
+            VoiceStart(
+                mode=words.mode,
+                profile=words.profile,
+                sample_rate=words.sample_rate,
+                language=words.language,
+                voice=words.voice,
+                turn_detection=words.turn_detection,
+            ),
+        )
+        ack: VoiceStarted = {
+            "ok": True,
+            "streamId": listening.stream_id,
+            "profile": listening.profile,
+        }
+        return Reply(ack)
+
+    async def audio(self, words: Audio) -> Reply:
+        self._gateway.hear(self._connection, words.root)
+        return Reply({"ok": True})
+
+    async def played(self, words: Played) -> Reply:
+        self._gateway.played(self._connection, words.turn_id, words.ms)
+        return Reply({"ok": True})
+
+    async def voice_stop(self, _: Nothing) -> Reply:
+        await self._gateway.voice_stop(self._connection)
+        return Reply({"ok": True})
+
     async def auth_refresh(self, words: AuthRefresh) -> Reply:
         expires_at = await self._gateway.renew(self._connection, words.token)
         ack: AuthRefreshed = {"ok": True, "expiresAt": wire.iso(expires_at)}
@@ -300,9 +345,13 @@ _EVENTS: Mapping[str, Serve] = {
     "get_tool_info": Desk.get_tool_info,
     "call_tool": Desk.call_tool,
     "tool_decision": Desk.tool_decision,
+    "voice_start": Desk.voice_start,
+    "audio": Desk.audio,
+    "played": Desk.played,
+    "voice_stop": Desk.voice_stop,
     "auth_refresh": Desk.auth_refresh,
     "end_session": Desk.end_session,
 }
 """What is done for each; the contract says what each takes."""
-_COSTLY = frozenset({"user_message", "user_message_stream", "call_tool"})
-"""Events that the gateway counts as messages; all others are counted as reads."""
+_COUNTED = frozenset({"user_message", "user_message_stream", "call_tool", "audio", "played"})
+"""Events that the gateway counts in its own way; all others are counted as reads."""

@@ -6,7 +6,7 @@ Leaned on beyond the library's public API: its server's hooks ``_handle_connect`
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -109,7 +109,7 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
             if isinstance(connection.outlet, Outbox):
                 yield connection.outlet.eio_sid
 
-    def hand(self, eio_sid: str, frames: Iterable[bytes]) -> None:
+    def hand(self, eio_sid: str, frames: Sequence[bytes]) -> None:
         """Sends a socket what another process sent it, unless it has gone."""
         if desk := self._desk(eio_sid):
             desk.hand(frames)

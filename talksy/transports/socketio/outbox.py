@@ -6,7 +6,7 @@ when there is room. So a slow client costs its buffer, never a copy of a stream.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import orjson
@@ -18,13 +18,15 @@ from talksy.ids import new_id
 from talksy.journal import Reader
 from talksy.metrics import Metrics
 from talksy.transports import wire
-from talksy.transports.shapes import Ack, ServerEvent
-from talksy.transports.socketio.engine.frames import text_frame
+from talksy.transports.shapes import Ack, AudioChunk, ServerEvent
+from talksy.transports.socketio.engine.frames import binary_frame, text_frame
 
 log = structlog.get_logger(__name__)
 
 HARD_LIMIT = 1_000_000
 """Waiting bytes beyond which the socket is closed."""
+PLACEHOLDER = {"_placeholder": True, "num": 0}
+"""What stands in a packet for its first attachment."""
 
 
 class Link(Protocol):
@@ -47,6 +49,12 @@ class Link(Protocol):
 def event_frame(event: ServerEvent) -> bytes:
     """An event as the frame of its packet."""
     return text_frame(b"42" + orjson.dumps(event))
+
+
+def sound_frames(chunk: AudioChunk) -> tuple[bytes, bytes]:
+    """An ``audio_chunk`` as the frames of its packet: the event, and its sound as it is."""
+    event = ("audio_chunk", {**chunk, "audio": PLACEHOLDER})
+    return text_frame(b"451-" + orjson.dumps(event)), binary_frame(chunk["audio"])
 
 
 class Outbox:
@@ -84,7 +92,7 @@ class Outbox:
         self._patience = patience
         self._metrics = metrics or Metrics()
         self._readers: dict[Reader, None] = {}
-        self._early: list[bytes] | None = []
+        self._early: list[Sequence[bytes]] | None = []
         self._waiting: asyncio.TimerHandle | None = None
         self._pumping = False
         self._closed = False
@@ -92,8 +100,8 @@ class Outbox:
     def open(self) -> None:
         """The client knows that it is connected: what was told before goes out."""
         early, self._early = self._early or [], None
-        for frame in early:
-            self._put(frame)
+        for frames in early:
+            self._put(frames)
         self.wake()
 
     def shut(self) -> None:
@@ -127,33 +135,34 @@ class Outbox:
 
     def event(self, event: ServerEvent) -> None:
         """Sends an event: its name and its payload."""
-        self._send(event_frame(event))
+        self._send(sound_frames(event[1]) if event[0] == "audio_chunk" else (event_frame(event),))
 
     def ack(self, number: int, payload: Ack) -> None:
         """Sends the acknowledgement that was asked for under ``number``."""
-        self._send(text_frame(b"43%d%b" % (number, orjson.dumps([payload]))))
+        self._send((text_frame(b"43%d%b" % (number, orjson.dumps([payload]))),))
 
-    def pass_on(self, frames: Iterable[bytes]) -> None:
+    def pass_on(self, frames: Sequence[bytes]) -> None:
         """Sends a Socket.IO packet that another process made: its frames, one after the other."""
-        for frame in frames:
-            self._send(frame)
+        self._send(frames)
 
     # ---- how it leaves
 
-    def _send(self, frame: bytes) -> None:
+    def _send(self, frames: Sequence[bytes]) -> None:
+        """Sends the frames of one packet."""
         if self._early is not None:
-            self._early.append(frame)
+            self._early.append(frames)
         else:
-            self._put(frame)
+            self._put(frames)
 
-    def _put(self, frame: bytes) -> None:
+    def _put(self, frames: Sequence[bytes]) -> None:
         if self._closed:
             return
         # One packet may be as long as it must: the limit is on what lies before it.
         if self._link.buffered > HARD_LIMIT:
             self._give_up("queue_full")
             return
-        self._link.send(frame)
+        for frame in frames:
+            self._link.send(frame)
 
     def wake(self) -> None:
         """There is more to read: sends it, as far as there is room. Never raises."""

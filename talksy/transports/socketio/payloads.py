@@ -3,18 +3,56 @@
 Fields are camelCase on the wire; one that is not named here is refused by name.
 """
 
+import binascii
+from base64 import b64decode
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
+from talksy.audio import IN_RATE
 from talksy.events import Decision
+from talksy.gateway import Mode
 from talksy.tools import Category
+from talksy.voice import TurnDetection
+from talksy.voice.profiles import Language, Name
 
 Id = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
 ToolName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Token = Annotated[str, StringConstraints(max_length=8192)]
 After = Annotated[int, Field(ge=-1, le=2**52)]
+
+
+def _pcm(given: Any) -> Any:
+    if isinstance(given, str):
+        try:
+            return b64decode(given, validate=True)
+        except (binascii.Error, ValueError):
+            raise PydanticCustomError("base64", "is not the base64 of audio") from None
+    if not isinstance(given, bytes):
+        raise PydanticCustomError(
+            "pcm", "is no audio: send PCM as a binary attachment, or as base64"
+        )
+    return given
+
+
+_AUDIO = {
+    "anyOf": [
+        {"contentMediaType": "application/octet-stream"},
+        {"type": "string", "contentEncoding": "base64"},
+    ],
+    "description": "Signed 16-bit little-endian PCM, one channel, at the rate of `voice_start`: "
+    "the bytes themselves as a binary attachment, or base64 where a client has nothing better.",
+}
 
 
 class Payload(BaseModel):
@@ -66,6 +104,13 @@ class UserMessage(Payload):
     """Ask again where the last answer to this `messageId` did not end `completed`."""
 
 
+class StreamedMessage(UserMessage):
+    """A message that asks for an answer as it comes."""
+
+    speak: bool = False
+    """Speak the answer, where `voice_start` has been sent."""
+
+
 class GetHistory(Payload):
     """A page of the conversation: the newest messages, or those before another."""
 
@@ -111,6 +156,36 @@ class ToolDecision(Payload):
     call_id: Id
     """As its `tool_call` names it."""
     decision: Decision
+
+
+class StartVoice(Payload):
+    """A microphone to listen to."""
+
+    mode: Mode = "turn"
+    """`turn`: what is said is answered; `transcribe`: it is only written down; `dictate`: all of it
+    is answered at `voice_stop`."""
+    profile: Name | None = None
+    """Settings by name: your own, or one of those that are built in."""
+    sample_rate: int = Field(default=IN_RATE, ge=8_000, le=48_000)
+    """Samples a second of the PCM that will be sent."""
+    language: Language | None = None
+    """What is spoken; as the profile has it unless it is named."""
+    voice: str | None = Field(default=None, min_length=1, max_length=128)
+    """The voice of the answers; as the profile has it unless it is named."""
+    turn_detection: TurnDetection | None = None
+    """What is said here stands over the profile's."""
+
+
+class Audio(RootModel[Annotated[bytes, BeforeValidator(_pcm), WithJsonSchema(_AUDIO)]]):
+    """The next piece of what the microphone hears, of any length."""
+
+
+class Played(Payload):
+    """How much of an answer has been heard."""
+
+    turn_id: Id
+    ms: float = Field(ge=0, le=86_400_000)
+    """Milliseconds of its sound that were played, from its start."""
 
 
 class AuthRefresh(Payload):

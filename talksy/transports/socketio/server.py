@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 import engineio
 import structlog
+from socketio.packet import BINARY_EVENT
 
 from talksy.gateway import Gateway
 from talksy.metrics import Metrics
@@ -33,6 +34,12 @@ ABORT_SECONDS = 5.0
 
 KEPT = frozenset({"authorization", "x-forwarded-for"})
 """Headers of the handshake that are asked for later."""
+
+SOUND = Strict(BINARY_EVENT)
+"""Stands for an announced ``audio`` event in place of a packet of its own: there are 25 a second of
+each who speaks."""
+SOUND_FOLLOWS = '51-["audio",{"_placeholder":true,"num":0}]'
+"""How stock clients announce it where they ask for no acknowledgement."""
 
 Transport = Literal["own", "library"]
 
@@ -89,11 +96,20 @@ class Server(Door, direct.Server):
         await self.shutdown()
 
     def _serve(self, socket: Socket, data: str | bytes) -> Coroutine[Any, Any, None] | None:
-        desk = socket.guest
-        if desk is not None and type(data) is str and socket.sid not in self._binary_packet:
+        desk = cast("Desk | None", socket.guest)
+        announced = self._binary_packet.get(socket.sid)
+        if announced is SOUND and type(data) is bytes:
+            del self._binary_packet[socket.sid]
+            if desk is not None:
+                desk.hear(data)
+            return None
+        if announced is None and desk is not None and type(data) is str:
+            if data == SOUND_FOLLOWS:
+                self._binary_packet[socket.sid] = SOUND
+                return None
             event = plain_event(data)
             if event is not None:
-                return cast("Desk", desk).receive(*event)
+                return desk.receive(*event)
         return self._serve_packet(socket, data)
 
 

@@ -15,9 +15,9 @@ SHOP = '''
 import time
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, StringConstraints
 
 from talksy.errors import ToolFailed
 from talksy.tools import tool
@@ -57,6 +57,17 @@ def give(kind: str) -> Any:
     if kind == "long":
         return "x" * 2_000_000
     return {"nan": float("nan"), "set": {1}, "object": object(), "deep": deep}[kind]
+
+
+@tool
+def kinds(
+    from_: float,
+    to: Annotated[int, Field(ge=0)] = 3,
+    way: Literal["up", "down"] | None = None,
+    text: Annotated[str, StringConstraints(strip_whitespace=True)] = "",
+) -> list[Any]:
+    """Gives back what it was given."""
+    return [from_, type(from_).__name__, to, way, text]
 
 
 @tool

@@ -23,9 +23,24 @@ async def test_a_tool_is_given_the_types_it_asks_for(sandbox: Sandbox, shop: str
     }
 
 
+async def test_what_is_plain_and_what_is_not_come_the_same(sandbox: Sandbox, shop: str) -> None:
+    """A whole number where a float is wanted, a text that is stripped, and nothing of either."""
+    for start, text in ((1, " so "), (1.0, "so")):
+        given = {"from": start, "to": 3, "way": "up", "text": text}
+        answer = await sandbox.call(shop, "kinds", given, seconds=5)
+        assert answer == [1.0, "float", 3, "up", "so"]
+    assert await sandbox.call(shop, "kinds", {"from": 2.5}, seconds=5) == [
+        2.5,
+        "float",
+        3,
+        None,
+        "",
+    ]
+
+
 async def test_a_module_is_described_and_never_imported(sandbox: Sandbox, shop: str) -> None:
     described = await sandbox.describe(shop)
-    assert [each["function"] for each in described] == ["total", "terms", "give", "wait"]
+    assert [each["function"] for each in described] == ["total", "terms", "give", "kinds", "wait"]
     total, terms, *_ = described
     assert total["description"] == "What an order costs."
     assert total["parameters"]["properties"]["order"]["description"] == "What is wanted."

@@ -70,7 +70,8 @@ def set_limits(*, memory: int, cpu_seconds: float) -> None:
 def readable(library: Path) -> Iterable[Path]:
     """What belongs to the standard library: not the packages that others put beside it."""
     for path in library.iterdir():
-        if path.name not in {"site-packages", "dist-packages", "test", "ensurepip"}:
+        # A link may lead to what cannot be seen in here.
+        if path.name not in {"site-packages", "dist-packages", "test"} and path.exists():
             yield path
 
 

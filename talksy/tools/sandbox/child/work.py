@@ -17,8 +17,8 @@ from pydantic_core import to_jsonable_python
 
 from talksy.errors import TalksyError
 from talksy.tools.collect import tools_of
+from talksy.tools.sandbox.child.binding import bound
 from talksy.tools.sandbox.child.trial import holes
-from talksy.tools.signature import read_signature
 
 CHANNEL = 3
 """The descriptor by which it hears and answers."""
@@ -87,7 +87,7 @@ def _call(home: Home | None, given: Mapping[str, Any], _most: int) -> Any:
     function = made.get((module.__name__, given["function"]))
     if function is None:
         raise LookupError(f"{module.__name__} has no tool {given['function']}")
-    return function(**read_signature(function).bind(given["arguments"]))
+    return function(**bound(function, given["arguments"]))
 
 
 def _describe(home: Home | None, _given: Mapping[str, Any], _most: int) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from talksy.tools.mcp.schema import Checks, SchemaFault
+from talksy.tools.schema import Checks, SchemaFault
 
 
 def fault(schema: dict[str, Any]) -> str:
@@ -58,6 +58,8 @@ def test_a_property_may_be_called_as_a_keyword_is() -> None:
         ({"description": 70_000 * "x"}, "65536 are allowed"),
         ({"patternProperties": {"(?=a)a": {}}}, "look around"),
         ({"pattern": 5}, "its schema is none"),
+        ({"patternProperties": []}, "its schema is none"),
+        ({"anyOf": [{"pattern": f"^{i}$"} for i in range(33)]}, "more than 32 expressions"),
     ],
 )
 def test_what_is_no_use_is_refused_with_the_reason(schema: dict[str, Any], said: str) -> None:

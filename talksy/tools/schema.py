@@ -1,8 +1,8 @@
 """The JSON Schemas of strangers: read within bounds, and used without being held up by them.
 
-A server that is not meant well could hang the node by its schema alone: by references that double
-each other, by expressions that take years, or by sending the reader to other hosts. So references
-are put in place here, a bounded number of times; expressions are those that take linear time; and
+Whoever does not mean well could hang the node by a schema alone: by references that double each
+other, by expressions that take years, or by sending the reader to other hosts. So references are
+put in place here, a bounded number of times; expressions are those that take linear time; and
 nothing is fetched.
 """
 
@@ -19,13 +19,15 @@ MAX_BYTES = 65_536
 MAX_PARTS = 2_000
 """Of a schema whose references are in place."""
 MAX_DEPTH = 64
+MAX_EXPRESSIONS = 32
+"""Of a schema; each may take milliseconds to prepare."""
 MAX_WORK = 5_000_000
 """Parts of the schema times bytes of what is checked: 20 ms usually, 200 at the worst."""
 FAULTS_WORK = 20_000
 """Up to here all faults are told. Each costs about a hundred times as much as knowing of one."""
 MAX_CHARS = 300
 
-_LINEAR = jsonschema_rs.RegexOptions(size_limit=1_000_000)
+_LINEAR = jsonschema_rs.RegexOptions(size_limit=200_000)
 
 _ONE = frozenset(
     {"additionalItems", "additionalProperties", "contains", "else", "if", "items", "not"}
@@ -92,6 +94,7 @@ class _Reader:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
         self.parts = 0
+        self._expressions = 0
 
     def read(self, schema: Any, within: tuple[str, ...] = (), depth: int = 0) -> Any:
         """A schema without references; ``within`` are those that led to it."""
@@ -107,7 +110,7 @@ class _Reader:
         plain = {
             key: self._keyword(key, value, within, depth + 1)
             for key, value in schema.items()
-            if key not in _UNREAD and not _looks_around(key, value)
+            if key not in _UNREAD and (key != "pattern" or self._linear(value))
         }
         if "$ref" not in schema:
             return plain
@@ -121,10 +124,10 @@ class _Reader:
 
     def _keyword(self, key: str, value: Any, within: tuple[str, ...], depth: int) -> Any:
         if key in _NAMED and isinstance(value, dict):
+            if key == "patternProperties" and not all(map(self._linear, value)):
+                raise SchemaFault("its patternProperties look around")
             return {
-                _expression(name) if key == "patternProperties" else name: (
-                    each if isinstance(each, list) else self.read(each, within, depth)
-                )
+                name: each if isinstance(each, list) else self.read(each, within, depth)
                 for name, each in value.items()
             }
         if key in _MANY and isinstance(value, list):
@@ -132,6 +135,21 @@ class _Reader:
         if key in _ONE:
             return self.read(value, within, depth)
         return value
+
+    def _linear(self, expression: Any) -> bool:
+        """Whether it takes linear time. What another one says is left to the server."""
+        self._expressions += 1
+        if self._expressions > MAX_EXPRESSIONS:
+            raise SchemaFault(f"its schema has more than {MAX_EXPRESSIONS} expressions")
+        if not isinstance(expression, str):
+            return True  # What is wrong with it is found with all the rest.
+        try:
+            jsonschema_rs.validator_for(
+                {"pattern": expression}, pattern_options=_LINEAR, offline=True
+            )
+        except ValueError:
+            return False
+        return True
 
     def _find(self, target: str) -> Any:
         place: Any = self._root
@@ -146,27 +164,6 @@ class _Reader:
         if target != "#" and not target.startswith("#/"):
             raise SchemaFault("its schema has a $ref that is no path in it")
         return place
-
-
-def _looks_around(key: str, value: Any) -> bool:
-    """Whether it is an expression that may take more than linear time: what it says is left to the
-    server.
-    """
-    return key == "pattern" and isinstance(value, str) and not _linear(value)
-
-
-def _expression(text: str) -> str:
-    if not _linear(text):
-        raise SchemaFault("its patternProperties look around")
-    return text
-
-
-def _linear(text: str) -> bool:
-    try:
-        jsonschema_rs.validator_for({"pattern": text}, pattern_options=_LINEAR, offline=True)
-    except ValueError:
-        return False
-    return True
 
 
 def _told(fault: jsonschema_rs.ValidationError) -> tuple[str, str]:

@@ -1,0 +1,224 @@
+"""Voice at the door: who has the microphone, what is heard, asked and spoken.
+
+A microphone belongs to one connection of a session. What it says is a message like any other; the
+answer is a turn like any other, spoken while it is written, as long as it runs on this node.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from time import monotonic
+from typing import Any, Protocol
+
+import structlog
+
+from talksy.conversation import Course, Turn
+from talksy.database.rows import TurnRow
+from talksy.errors import MicBusy, ValidationError
+from talksy.events import Reason
+from talksy.gateway.connection import Connection
+from talksy.gateway.requests import Listening, Receipt, Say, VoiceStart
+from talksy.gateway.stream import Stream, Words
+from talksy.ids import new_id
+from talksy.sessions import Session
+from talksy.state import MemorySlots, Slot, Slots
+from talksy.voice import BUILT_IN, USUAL, Engines, Profile
+from talksy.voice.mouth import Mouth, Voice
+from talksy.voice.spoken import SpokenTurn
+from talksy.voice.timing import Timing
+
+log = structlog.get_logger(__name__)
+
+
+class Profiles(Protocol):
+    """Where people keep profiles of their own."""
+
+    async def find(self, user_id: str, name: str) -> Mapping[str, Any] | None:
+        """One of a user's, as JSON has it; None where there is none."""
+        ...
+
+
+class Voices:
+    """The microphones of this node, and who is spoken to."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        *,
+        say: Callable[[Connection, Session, Say], Awaitable[Receipt]],
+        charge: Callable[[Connection], Awaitable[None]],
+        halt: Callable[[str, Reason], None],
+        profiles: Profiles | None = None,
+        slots: Slots | None = None,
+    ) -> None:
+        """``say`` says something in a session; ``charge`` counts an utterance that nobody answers;
+        ``halt`` ends a turn of this node's; ``slots`` are shared with other nodes.
+        """
+        self._engines = engines
+        self._say = say
+        self._charge = charge
+        self._halt = halt
+        self._profiles = profiles
+        self._slots = slots or MemorySlots()
+        self._streams: dict[Connection, Stream] = {}
+        self._spoken: dict[str, tuple[Stream, Timing]] = {}
+        """The turns that are to be spoken, until they have ended."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ---- what clients ask for
+
+    async def start(
+        self, connection: Connection, session: Session, ask: VoiceStart
+    ) -> Listening:
+        """Listens to a microphone from here on; one that is listened to goes on as asked now.
+
+        Raises ``ValidationError``, ``MicBusy``, ``Overloaded`` or what its engines raise.
+        """
+        name = ask.profile or USUAL
+        profile = _asked(await self._profile(connection.user_id, name), ask)
+        former = self._streams.get(connection)
+        if former is not None and former.session.id != session.id:
+            await self._close(former)
+            former = None
+        if former is None:
+            slot = Slot(new_id("voi"), f"mic:{session.id}", session.id)
+            if not await self._slots.take(slot, per_session=1, per_user=1):
+                raise MicBusy
+            stream = Stream(slot, connection, session, self)
+        else:
+            stream = former
+        try:
+            await stream.listen(self._engines, profile, ask)
+        except BaseException:
+            if former is None:
+                await self._slots.free(stream.slot)
+            raise
+        if connection.closed:
+            self._spawn(self._close(stream), "voice")
+        else:
+            self._streams[connection] = stream
+        return Listening(stream.id, name)
+
+    def hear(self, connection: Connection, pcm: bytes) -> None:
+        """Takes the next piece of sound, at once. Raises ``ValidationError`` or ``RateLimited``."""
+        self._stream(connection).hear(pcm)
+
+    def played(self, connection: Connection, turn_id: str, ms: int) -> None:
+        """The client has played so much of an answer. Raises ``ValidationError``."""
+        self._stream(connection).played(turn_id, ms)
+
+    async def stop(self, connection: Connection) -> None:
+        """Listens no more: what was being said is understood first. Raises ``ValidationError``."""
+        stream = self._stream(connection)
+        del self._streams[connection]
+        await self._close(stream)
+
+    def leave(self, connection: Connection) -> None:
+        """The client has gone: what it was saying ends with what was heard of it."""
+        if stream := self._streams.pop(connection, None):
+            self._spawn(self._close(stream), "voice")
+
+    def speaks_to(self, connection: Connection) -> bool:
+        """Whether an answer can be spoken to this client."""
+        return connection in self._streams
+
+    def expect(self, connection: Connection, turn_id: str) -> None:
+        """The answer of this turn, about to begin, is to be spoken to the client."""
+        self._spoken[turn_id] = (self._stream(connection), Timing())
+
+    # ---- what streams ask for
+
+    async def ask(self, stream: Stream, words: Words) -> Receipt:
+        """Says what was understood. ``begin`` of the receipt must be called."""
+        on_busy = "interrupt" if stream.profile.turn_detection.interrupt_response else "queue"
+        say = Say(text=words.text, streamed=True, on_busy=on_busy)
+        receipt = await self._say(stream.connection, stream.session, say)
+        timing = Timing(words.endpoint_ms, words.stt_ms)
+        self._spoken[receipt.turn_id] = (stream, timing)
+        return receipt
+
+    async def count(self, stream: Stream) -> None:
+        """Counts an utterance that nobody answers. Raises ``RateLimited``."""
+        await self._charge(stream.connection)
+
+    def cut(self, turn_id: str) -> None:
+        """Somebody speaks in between."""
+        self._halt(turn_id, "interrupted")
+
+    # ---- what the turns ask for
+
+    def wrap(self, row: TurnRow, turn: Turn) -> Course:
+        """The turn as it runs: spoken, where somebody is spoken to."""
+        expected = self._spoken.get(row.id)
+        if expected is None:
+            return turn
+        stream, timing = expected
+        mouth = Mouth(
+            stream.synthesizer,
+            stream,
+            row.id,
+            Voice(stream.voice, stream.profile.language),
+            now=monotonic,
+            spoke=timing.spoke,
+        )
+        stream.speak(row.id, mouth)
+        return SpokenTurn(turn, mouth, timing)
+
+    def ended(self, turn_id: str) -> None:
+        """A turn has its ending."""
+        if expected := self._spoken.pop(turn_id, None):
+            expected[0].spoke(turn_id)
+
+    # ---- the end
+
+    async def close(self) -> None:
+        """Ends all of them."""
+        streams = [*self._streams.values()]
+        self._streams.clear()
+        await asyncio.gather(*(self._close(stream) for stream in streams))
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _close(self, stream: Stream) -> None:
+        try:
+            await stream.close()
+        finally:
+            await self._slots.free(stream.slot)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("voice_failed", exc_info=error)
+
+    def _stream(self, connection: Connection) -> Stream:
+        stream = self._streams.get(connection)
+        if stream is None:
+            raise ValidationError("nobody listens to this connection: send voice_start first")
+        return stream
+
+    async def _profile(self, user_id: str, name: str) -> Profile:
+        if name in BUILT_IN:
+            return BUILT_IN[name]
+        own = await self._profiles.find(user_id, name) if self._profiles else None
+        if own is None:
+            fault = f"is not one of {', '.join(BUILT_IN)}, nor one of your own"
+            raise ValidationError(f"profile {fault}", faults=[("profile", fault)])
+        return Profile.model_validate(own)
+
+
+def _asked(profile: Profile, ask: VoiceStart) -> Profile:
+    """The profile with what was asked for beside it."""
+    said: dict[str, Any] = {}
+    if ask.language is not None:
+        said["language"] = ask.language
+    if ask.voice is not None:
+        said["voice"] = ask.voice
+    if ask.turn_detection is not None:
+        said["turnDetection"] = ask.turn_detection.model_dump(
+            mode="json", by_alias=True, exclude_unset=True
+        )
+    return Profile.model_validate(said).over(profile) if said else profile
