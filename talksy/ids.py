@@ -3,7 +3,7 @@
 import secrets
 from typing import Literal
 
-Kind = Literal["usr", "gst", "ses", "trn", "msg", "call", "fam", "req", "node", "jti", "fct"]
+Kind = Literal["usr", "gst", "ses", "trn", "msg", "call", "fam", "req", "node", "jti", "voi", "fct"]
 
 
 def new_id(kind: Kind) -> str:

@@ -222,6 +222,16 @@ facts = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+voice_profiles = Table(
+    "voice_profiles",
+    metadata,
+    Column("user_id", String(40), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    # What the user said of it, as JSON; the rest is its base's.
+    Column("data", JSON, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
 nodes = Table(
     "nodes",
     metadata,

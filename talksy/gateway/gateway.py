@@ -7,17 +7,20 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 
 from talksy.ai.llm import LanguageModel
 from talksy.auth import Auth, Identity
+from talksy.conversation import Course
 from talksy.database.history import History
 from talksy.database.lane import Draft, Lane
-from talksy.database.rows import SessionRow
+from talksy.database.rows import SessionRow, TurnRow
 from talksy.errors import (
     Forbidden,
     PayloadTooLarge,
+    ProviderUnavailable,
     RateLimited,
     ServerDraining,
     SessionExpired,
@@ -47,20 +50,25 @@ from talksy.gateway.requests import (
     Called,
     Hello,
     Info,
+    Listening,
     Receipt,
     Resumed,
     Rules,
     Say,
     Verdict,
+    VoiceStart,
 )
 from talksy.gateway.turns import Turns
+from talksy.gateway.voice import Profiles, Voices
 from talksy.ids import new_id
-from talksy.journal import Journal
+from talksy.journal import Again, Journal
 from talksy.messages import Message
 from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.sessions import Session, Sessions
+from talksy.state import Slots
 from talksy.tools import ToolDefinition
+from talksy.voice import Engines
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +95,9 @@ class Gateway:
         caps: Caps | None = None,
         metrics: Metrics | None = None,
         news: News | None = None,
+        engines: Engines | None = None,
+        profiles: Profiles | None = None,
+        slots: Slots | None = None,
     ) -> None:
         self._auth = auth
         self.tool_ms = workshop.toolbox.usual_ms
@@ -119,6 +130,18 @@ class Gateway:
         self._calls = ClientCalls(
             workshop, turns=self._turns, registry=self._registry, news=self._news
         )
+        self._voices = (
+            Voices(
+                engines,
+                say=self._said,
+                charge=partial(self._budgets.take, scope="messages"),
+                halt=journal.halt,
+                profiles=profiles,
+                slots=slots,
+            )
+            if engines is not None
+            else None
+        )
         self._doubts = asyncio.Event()
         """Another node said that a session is over."""
         self.draining = False
@@ -134,7 +157,7 @@ class Gateway:
         self._news.sweep(self._look)
         await self._sessions.start()
         async with (
-            self._journal.open(self._turns.compose, self._turns.announce, self._turns.strand),
+            self._journal.open(self._compose, self._turns.announce, self._turns.strand),
             self._news.open(),
         ):
             tasks = [
@@ -148,6 +171,8 @@ class Gateway:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self._calls.drain(0)
+                if self._voices is not None:
+                    await self._voices.close()
                 await self._turns.close()
                 await self._leave()
 
@@ -257,6 +282,8 @@ class Gateway:
     def leave(self, connection: Connection) -> None:
         """The client has gone. Its turns go on."""
         connection.close()
+        if self._voices is not None:
+            self._voices.leave(connection)
         self._turns.forget(connection)
         self._exit(connection)
         self._registry.release(connection)
@@ -336,13 +363,15 @@ class Gateway:
         ``Overloaded``.
         """
         try:
-            self._check(say)
+            self._check(connection, say)
         except TalksyError:
             await self.charge(connection)
             raise
         if self.draining:
             raise ServerDraining
-        session = await self._present(connection)
+        return await self._said(connection, await self._present(connection), say)
+
+    async def _said(self, connection: Connection, session: Session, say: Say) -> Receipt:
         draft = Draft(
             session_id=session.id,
             message_id=say.message_id or new_id("msg"),
@@ -361,8 +390,15 @@ class Gateway:
             if known is None:
                 raise
             return self._turns.receipt(connection, draft, known)
-        receipt = await self._turns.admit(connection, draft)
+        if say.speak:
+            self._voice.expect(connection, draft.turn_id)
+        try:
+            receipt = await self._turns.admit(connection, draft)
+        except BaseException:
+            self._unexpected(say, draft)
+            raise
         if receipt.duplicate:
+            self._unexpected(say, draft)
             # No new message: it costs what a question costs.
             await self._budgets.refund(connection, "messages")
             try:
@@ -373,7 +409,14 @@ class Gateway:
         self._sessions.touch(session)
         return receipt
 
-    def _check(self, say: Say) -> None:
+    def _unexpected(self, say: Say, draft: Draft) -> None:
+        """There is nothing new to be spoken."""
+        if say.speak:
+            self._voice.forget(draft.turn_id)
+
+    def _check(self, connection: Connection, say: Say) -> None:
+        if say.speak and not self._voice.speaks_to(connection):
+            raise ValidationError("speak needs a voice session: send voice_start first")
         if len(say.text) > self._rules.max_chars:
             raise PayloadTooLarge(
                 f"text has {len(say.text)} characters, {self._rules.max_chars} are allowed"
@@ -402,6 +445,44 @@ class Gateway:
         if session is None or not await self._sessions.lives(session):
             raise SessionExpired("the session has ended: the next message opens a new one")
         return session
+
+    # ---- voice
+
+    async def voice_start(self, connection: Connection, ask: VoiceStart) -> Listening:
+        """Listens to a microphone from here on, as asked; one that is listened to goes on so.
+
+        Raises ``ValidationError``, ``MicBusy``, ``SessionLimit``, ``ServerDraining``,
+        ``Overloaded`` or ``ProviderUnavailable``.
+        """
+        if self.draining:
+            raise ServerDraining
+        session = await self._present(connection)
+        self._sessions.touch(session)
+        return await self._voice.start(connection, session, ask)
+
+    def hear(self, connection: Connection, pcm: bytes) -> None:
+        """Takes the next piece of sound, at once. Raises ``ValidationError`` or ``RateLimited``."""
+        self._voice.hear(connection, pcm)
+        if connection.session is not None:
+            self._sessions.touch(connection.session)
+
+    def played(self, connection: Connection, turn_id: str, ms: float) -> None:
+        """The client has played so much of an answer. Raises ``ValidationError``."""
+        self._voice.played(connection, turn_id, ms)
+
+    async def voice_stop(self, connection: Connection) -> None:
+        """Listens no more: what was being said is understood first. Raises ``ValidationError``."""
+        await self._voice.stop(connection)
+
+    @property
+    def _voice(self) -> Voices:
+        if self._voices is None:
+            raise ProviderUnavailable("this server has no ears and no mouth")
+        return self._voices
+
+    async def _compose(self, row: TurnRow, again: Again | None) -> Course:
+        turn = await self._turns.compose(row, again)
+        return turn if self._voices is None else self._voices.wrap(row, turn)
 
     async def history(
         self, connection: Connection, limit: int, before: str | None

@@ -76,9 +76,7 @@ class Owner(Protocol):
 class Stream:
     """What one connection says, and what is said to it. A ``Listener`` and a ``Speaker``."""
 
-    def __init__(
-        self, slot: Slot, connection: Connection, session: Session, owner: Owner
-    ) -> None:
+    def __init__(self, slot: Slot, connection: Connection, session: Session, owner: Owner) -> None:
         self.slot = slot
         self.connection = connection
         self.session = session
@@ -94,7 +92,8 @@ class Stream:
         self._bytes = 0
         self._began_at = 0.0
         self._refused = False
-        self._mouths: dict[str, Mouth] = {}
+        self.mouths: dict[str, Mouth] = {}
+        """What is being spoken, by turn."""
         self._speaking: str | None = None
         """The turn that can be heard."""
         self._numbers: dict[str, int] = {}
@@ -197,7 +196,7 @@ class Stream:
         """As ``Listener.interrupted``."""
         if (turn_id := self._speaking) is None:
             return
-        self._mouths[turn_id].hush()
+        self.mouths[turn_id].hush()
         self._owner.cut(turn_id)
 
     def ignored(self) -> None:
@@ -255,17 +254,17 @@ class Stream:
 
     def speak(self, turn_id: str, mouth: Mouth) -> None:
         """A turn is about to be spoken."""
-        self._mouths[turn_id] = mouth
+        self.mouths[turn_id] = mouth
 
     def spoke(self, turn_id: str) -> None:
         """It has ended."""
-        self._mouths.pop(turn_id, None)
+        self.mouths.pop(turn_id, None)
         self._numbers.pop(turn_id, None)
         self._silent(turn_id)
 
-    def played(self, turn_id: str, ms: int) -> None:
+    def played(self, turn_id: str, ms: float) -> None:
         """The client has played so much of it."""
-        if mouth := self._mouths.get(turn_id):
+        if mouth := self.mouths.get(turn_id):
             mouth.played(ms)
 
     def start(self, turn_id: str) -> None:
@@ -320,4 +319,3 @@ def _transcribed(said: Understood, turn_id: str | None = None) -> Transcribed:
         said.language,
         turn_id,
     )
-

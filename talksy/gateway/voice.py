@@ -6,6 +6,7 @@ answer is a turn like any other, spoken while it is written, as long as it runs 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from talksy.gateway.stream import Stream, Words
 from talksy.ids import new_id
 from talksy.sessions import Session
 from talksy.state import MemorySlots, Slot, Slots
-from talksy.voice import BUILT_IN, USUAL, Engines, Profile
+from talksy.voice import BUILT_IN, USUAL, Engines, OwnProfile, Profile
 from talksy.voice.mouth import Mouth, Voice
 from talksy.voice.spoken import SpokenTurn
 from talksy.voice.timing import Timing
@@ -66,9 +67,7 @@ class Voices:
 
     # ---- what clients ask for
 
-    async def start(
-        self, connection: Connection, session: Session, ask: VoiceStart
-    ) -> Listening:
+    async def start(self, connection: Connection, session: Session, ask: VoiceStart) -> Listening:
         """Listens to a microphone from here on; one that is listened to goes on as asked now.
 
         Raises ``ValidationError``, ``MicBusy``, ``Overloaded`` or what its engines raise.
@@ -102,7 +101,7 @@ class Voices:
         """Takes the next piece of sound, at once. Raises ``ValidationError`` or ``RateLimited``."""
         self._stream(connection).hear(pcm)
 
-    def played(self, connection: Connection, turn_id: str, ms: int) -> None:
+    def played(self, connection: Connection, turn_id: str, ms: float) -> None:
         """The client has played so much of an answer. Raises ``ValidationError``."""
         self._stream(connection).played(turn_id, ms)
 
@@ -125,12 +124,16 @@ class Voices:
         """The answer of this turn, about to begin, is to be spoken to the client."""
         self._spoken[turn_id] = (self._stream(connection), Timing())
 
+    def forget(self, turn_id: str) -> None:
+        """It does not begin."""
+        self._spoken.pop(turn_id, None)
+
     # ---- what streams ask for
 
     async def ask(self, stream: Stream, words: Words) -> Receipt:
         """Says what was understood. ``begin`` of the receipt must be called."""
-        on_busy = "interrupt" if stream.profile.turn_detection.interrupt_response else "queue"
-        say = Say(text=words.text, streamed=True, on_busy=on_busy)
+        interrupts = stream.profile.turn_detection.interrupt_response
+        say = Say(words.text, streamed=True, on_busy="interrupt" if interrupts else "queue")
         receipt = await self._say(stream.connection, stream.session, say)
         timing = Timing(words.endpoint_ms, words.stt_ms)
         self._spoken[receipt.turn_id] = (stream, timing)
@@ -161,12 +164,11 @@ class Voices:
             spoke=timing.spoke,
         )
         stream.speak(row.id, mouth)
-        return SpokenTurn(turn, mouth, timing)
+        return SpokenTurn(turn, mouth, timing, partial(self._ended, stream, row.id))
 
-    def ended(self, turn_id: str) -> None:
-        """A turn has its ending."""
-        if expected := self._spoken.pop(turn_id, None):
-            expected[0].spoke(turn_id)
+    def _ended(self, stream: Stream, turn_id: str) -> None:
+        self._spoken.pop(turn_id, None)
+        stream.spoke(turn_id)
 
     # ---- the end
 
@@ -182,6 +184,10 @@ class Voices:
         try:
             await stream.close()
         finally:
+            # What has not begun by now begins elsewhere, or is not heard.
+            for turn_id in [key for key, (of, _) in self._spoken.items() if of is stream]:
+                if turn_id not in stream.mouths:
+                    del self._spoken[turn_id]
             await self._slots.free(stream.slot)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -207,7 +213,7 @@ class Voices:
         if own is None:
             fault = f"is not one of {', '.join(BUILT_IN)}, nor one of your own"
             raise ValidationError(f"profile {fault}", faults=[("profile", fault)])
-        return Profile.model_validate(own)
+        return OwnProfile.model_validate(own).whole()
 
 
 def _asked(profile: Profile, ask: VoiceStart) -> Profile:

@@ -9,12 +9,14 @@ from talksy.voice.detection import (
     SpeechStopped,
     Spoken,
 )
+from talksy.voice.engines import Engines
 from talksy.voice.profiles import BUILT_IN, USUAL, OwnProfile, Profile, TurnDetection, WakeWord
 
 __all__ = [
     "BUILT_IN",
     "USUAL",
     "Endpointer",
+    "Engines",
     "Heard",
     "Ignored",
     "Interrupted",

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from talksy.ai.tts import Speech, Synthesizer
+from talksy.audio import OUT_RATE, milliseconds, size_of
 from talksy.errors import TalksyError
 
 log = structlog.get_logger(__name__)
@@ -179,7 +180,7 @@ class Mouth:
     # ---- how it is sent
 
     async def _play(self, piece: Speech, texts: asyncio.Queue[str | None]) -> None:
-        size = piece.bytes_of(FRAME_MS)
+        size = size_of(FRAME_MS, OUT_RATE)
         text: str | None = piece.text
         for first in range(0, len(piece.pcm), size):
             await self._until(self._sent_ms - LEAD_MS)
@@ -193,7 +194,7 @@ class Mouth:
             self._speaker.play(self._turn_id, frame, text)
             text = None
             self._behind()
-            self._sent_ms += piece.ms_of(len(frame))
+            self._sent_ms += milliseconds(len(frame), OUT_RATE)
 
     def _behind(self) -> None:
         """Where all was played before this frame came, the clock stood still meanwhile."""

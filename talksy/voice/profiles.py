@@ -155,8 +155,12 @@ class Profile(_Part):
 class OwnProfile(Profile):
     """A profile of a user's own: what is said in it stands over its base."""
 
-    base: Name = "vad-triggered"
-    """The profile that has all the rest."""
+    base: Literal["vad-triggered", "wake-word"] = "vad-triggered"
+    """The built-in profile that has all the rest."""
+
+    def whole(self) -> Profile:
+        """What it comes to."""
+        return self.over(BUILT_IN[self.base])
 
 
 def _merged(below: Json, above: Json) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A turn that is spoken while it is written. Its mouth is inside it: both end together."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,11 @@ class SpokenTurn:
     Cut short, its text is what was heard.
     """
 
-    def __init__(self, turn: Turn, mouth: Mouth, timing: Timing) -> None:
+    def __init__(
+        self, turn: Turn, mouth: Mouth, timing: Timing, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        """``ended`` is called when nothing more is to be heard of it."""
+        self._on_end = ended
         self._turn = turn
         self._mouth = mouth
         self._timing = timing
@@ -65,6 +69,7 @@ class SpokenTurn:
                 log.error("mouth_failed", exc_info=error)
         if isinstance(ending, Parked):
             return ending
+        self._on_end()
         cut = self._stopped if self._stopped in {"cancelled", "interrupted"} else None
         ending = replace(ending, metrics=self._timing.told())
         if cut is None:

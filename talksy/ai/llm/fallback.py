@@ -9,9 +9,10 @@ A single provider stands behind one, too: time limits, retries, breaker and pace
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -60,19 +61,41 @@ class Silence:
     """Between two pieces of it."""
 
 
-class Choice:
+class Named(Protocol):
+    """What can be chosen: a model, or whatever else a vendor has."""
+
+    @property
+    def provider(self) -> str:
+        """The vendor's name."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The vendor's name of it."""
+        ...
+
+
+M = TypeVar("M", bound=Named)
+P = TypeVar("P")
+
+
+class Choice(Generic[M]):
     """A model that may answer, and how it stands."""
 
     def __init__(
         self,
-        model: LanguageModel,
+        model: M,
         *,
         watcher: Watcher,
         per_minute: int | None = None,
         makeshift: bool = False,
+        limits: tuple[str, str] = ("AI_FIRST_TOKEN_TIMEOUT_MS", "AI_GAP_TIMEOUT_MS"),
     ) -> None:
-        """``makeshift``: its answers are degraded, even where it is the first choice."""
+        """``makeshift``: its answers are degraded, even where it is the first choice. ``limits``
+        are the settings of ``Silence``, for hints.
+        """
         self.model = model
+        self._limits = limits
         self.makeshift = makeshift
         self.pace = Pace(per_minute)
         self.breaker = Breaker(self._changed)
@@ -100,15 +123,9 @@ class Choice:
 
     @asynccontextmanager
     async def call(
-        self,
-        messages: Sequence[Prompt],
-        tools: Sequence[ToolSpec],
-        entry: Pass,
-        *,
-        turn: float,
-        first_token: float,
-    ) -> AsyncIterator["Call"]:
-        """One call, which waits ``turn`` seconds for its turn at most. Its end is noted.
+        self, parts: AsyncGenerator[P], entry: Pass, *, turn: float, first_token: float
+    ) -> AsyncIterator["Call[P]"]:
+        """One call, not begun yet, which waits ``turn`` seconds for its turn at most. Its end is noted.
 
         Raises ``ProviderFault``, whatever goes wrong within.
         """
@@ -119,9 +136,9 @@ class Choice:
             entry.left()
             raise
         started, failure = loop.time(), None
-        call = Call(self, entry, started)
+        call = Call(self, parts, entry, started)
         try:
-            async with aclosing(self.model.stream(messages, tools)) as call.parts:
+            async with aclosing(parts):
                 with Patience(first_token) as call.patience:
                     yield call
             call.outcome = "ok"
@@ -147,7 +164,7 @@ class Choice:
             return error
         provider, model = self.names
         if isinstance(error, TimeoutError):
-            limit = "AI_GAP_TIMEOUT_MS" if begun else "AI_FIRST_TOKEN_TIMEOUT_MS"
+            limit = self._limits[begun]
             hint = f"it was silent for longer than {limit}"
             log.warning("model_failed", provider=provider, model=model, kind="silence", hint=hint)
             return ProviderTimeout(hint=hint)
@@ -168,16 +185,18 @@ class Choice:
             entry.left()
 
 
-class Call:
+class Call(Generic[P]):
     """A call of a choice that is under way."""
 
     __slots__ = ("_choice", "_entry", "_started", "begun", "outcome", "parts", "patience")
 
-    parts: AsyncGenerator[Part]
-    """What the model gives: ``Delta* ToolCall* Used?``, and ``Working`` in between."""
     patience: Patience
 
-    def __init__(self, choice: Choice, entry: Pass, started: float) -> None:
+    def __init__(
+        self, choice: Choice[M], parts: AsyncGenerator[P], entry: Pass, started: float
+    ) -> None:
+        self.parts = parts
+        """What the model gives."""
         self._choice = choice
         self._entry = entry
         self._started = started
@@ -192,16 +211,16 @@ class Call:
         self._choice.begins(asyncio.get_running_loop().time() - self._started)
 
 
-class _Course:
+class Course(Generic[M]):
     """How far one question has come: whom it asks, how often, and what they failed of."""
 
-    def __init__(self, choices: Sequence[Choice], silence: Silence) -> None:
+    def __init__(self, choices: Sequence[Choice[M]], silence: Silence) -> None:
         self._choices = choices
         self._silence = silence
         self._clock = asyncio.get_running_loop().time
         self._attempt = 0
         self._deadline = self._clock() + silence.first_token
-        self._call: Call | None = None
+        self._call: Call[object] | None = None
         self._entered = False
         """The present choice let us in."""
         self.place = 0
@@ -216,9 +235,7 @@ class _Course:
         return self._call is not None and self._call.begun
 
     @asynccontextmanager
-    async def call(
-        self, messages: Sequence[Prompt], tools: Sequence[ToolSpec]
-    ) -> AsyncIterator[Call]:
+    async def call(self, ask: Callable[[M], AsyncGenerator[P]]) -> AsyncIterator[Call[P]]:
         """The next call. Raises ``ProviderFault``."""
         self._call = None
         self._entered = False
@@ -227,8 +244,10 @@ class _Course:
         entry = choice.enter(wait=self._last)
         self._entered = True
         turn = left if self._last else min(left, TURN_SECONDS)
-        async with choice.call(messages, tools, entry, turn=turn, first_token=left) as self._call:
-            yield self._call
+        parts = ask(choice.model)
+        async with choice.call(parts, entry, turn=turn, first_token=left) as call:
+            self._call = call
+            yield call
 
     def failed(self, fault: ProviderFault) -> float | None:
         """Notes why; returns after how many seconds the same one is asked again, None for not."""
@@ -263,7 +282,7 @@ class Fallback:
 
     def __init__(
         self,
-        choices: Sequence[Choice],
+        choices: Sequence[Choice[LanguageModel]],
         *,
         watcher: Watcher,
         silence: Silence | None = None,
@@ -290,12 +309,12 @@ class Fallback:
         """As ``LanguageModel.stream``, with ``Answering`` and ``StreamReset``."""
         # One generator alone between the model and who asks: each more costs every token 0.2 µs,
         # and thrice that where a thousand answers share a cache.
-        course = _Course(self.choices, self._silence)
+        course = Course(self.choices, self._silence)
         gap = self._silence.gap
         while True:
             acted = False
             try:
-                async with course.call(messages, tools) as call:
+                async with course.call(lambda model: model.stream(messages, tools)) as call:
                     async for part in call.parts:
                         call.patience.rest(gap)
                         if not isinstance(part, Working):
@@ -316,7 +335,9 @@ class Fallback:
                         yield word
                 return
 
-    async def _recover(self, course: _Course, fault: ProviderFault, *, acted: bool) -> None:
+    async def _recover(
+        self, course: Course[LanguageModel], fault: ProviderFault, *, acted: bool
+    ) -> None:
         """Returns when the same choice or the next one is to be asked. Raises what there is to tell
         where nobody is.
         """
@@ -327,7 +348,7 @@ class Fallback:
             self._watcher.retried(*self.choices[course.place].names)
             await asyncio.sleep(pause)
         elif not course.go_on():
-            raise course.void or _sum(course.faults)
+            raise course.void or summed(course.faults)
 
     def _opening(self, place: int, void: ProviderFault | None) -> Iterator[Part]:
         """What comes before an answer; ``void`` is what the one before it broke off with."""
@@ -384,7 +405,7 @@ def _pause(fault: ProviderFault, left: float, *, last: bool) -> float | None:
     return pause if pause < left else None
 
 
-def _sum(faults: Sequence[ProviderFault]) -> ProviderFault:
+def summed(faults: Sequence[ProviderFault]) -> ProviderFault:
     """One failure for all: the only one, or what they have in common, with the nearest hope."""
     if len(faults) == 1:
         return faults[0]

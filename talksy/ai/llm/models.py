@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from talksy.ai.llm.base import Unwatched, Watcher
+from talksy.ai.llm.base import LanguageModel, Unwatched, Watcher
 from talksy.ai.llm.fallback import Choice, Fallback, Silence
 from talksy.ai.llm.vendors import known_vendors, open_model
 
@@ -32,7 +32,10 @@ class Models:
     """The usual model, and those that a message may ask for by name, all opened."""
 
     def __init__(
-        self, usual: Fallback, others: Mapping[str, Fallback], choices: Collection[Choice]
+        self,
+        usual: Fallback,
+        others: Mapping[str, Fallback],
+        choices: Collection[Choice[LanguageModel]],
     ) -> None:
         self.usual = usual
         self.others = others
@@ -45,9 +48,9 @@ class Models:
         """Opens them all. Raises ``ValueError`` as ``open_model`` does."""
         watcher = watcher or Unwatched()
         vendors = known_vendors()
-        choices: dict[str, Choice] = {}
+        choices: dict[str, Choice[LanguageModel]] = {}
 
-        def choice(name: str) -> Choice:
+        def choice(name: str) -> Choice[LanguageModel]:
             vendor, _, model = name.partition(":")
             model = model or plan.options.get(vendor, {}).get("model", "")
             key = f"{vendor}:{model}"
@@ -60,7 +63,7 @@ class Models:
                 )
             return choices[key]
 
-        def fallback(first: Sequence[Choice]) -> Fallback:
+        def fallback(first: Sequence[Choice[LanguageModel]]) -> Fallback:
             return Fallback(first, watcher=watcher, silence=plan.silence, reset=plan.reset)
 
         usual = [choice(name) for name in plan.usual]

@@ -40,7 +40,7 @@ class EnergyJudge:
             return 0.0
         loud = min(1.0, 10 * log10(power / self._floor) / _CLEAR_DB)
         self._floor *= _RISE
-        alike = sum(map(mul, heard[::2], heard[1::2])) * 2 / len(heard) - mean * mean
+        alike: float = sum(map(mul, heard[::2], heard[1::2])) * 2 / len(heard) - mean * mean
         return loud * min(1.0, abs(alike / power) / _CLEAR_COLOUR)
 
     def forget(self) -> None:

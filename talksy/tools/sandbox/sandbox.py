@@ -22,7 +22,7 @@ from talksy.tools.sandbox.keeper import Ending, Keeper, SandboxUnfit
 NAMESPACES_HINT = (
     "a second line of defence: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1 "
     "or kernel.apparmor_restrict_unprivileged_userns=0; for a container --security-opt with a "
-    "seccomp profile that lets unshare, setns, mount and pivot_root through"
+    "seccomp and an AppArmor profile that let unshare, setns, mount and pivot_root through"
 )
 """What gives the namespaces, where they are missing."""
 GRACE_SECONDS = 5.0

@@ -88,7 +88,9 @@ async def test_what_was_heard_elsewhere_comes_with_a_later_piece(engines: WakeEn
     async with engines.listen(PHRASE, sensitivity=0.7, engine="keyphrase") as detector:
         assert detector.hear(clip(SAYING).pcm) == []
         async with asyncio.timeout(5):
-            while not (wakes := detector.hear(bytes(1_280))):
+            while True:
+                if wakes := detector.hear(bytes(1_280)):
+                    break
                 await asyncio.sleep(0.01)
     assert [wake.phrase for wake in wakes] == [PHRASE]
 
@@ -179,11 +181,15 @@ async def test_a_process_that_stands_still_is_found_out_and_replaced(
 
 async def test_what_nobody_takes_does_not_pile_up(keyphrase: KeyphraseWake) -> None:
     """An hour is said to a process that stands still."""
+
+    def say(seconds: int) -> None:
+        for _ in range(seconds):
+            detector.hear(clip("jarvis_then_time").pcm[32_000:64_000])
+
     async with keyphrase.listen(PHRASE, 0.7) as detector:
         os.kill(process(keyphrase), signal.SIGSTOP)
         with pytest.raises(Overloaded):
-            for _ in range(3_600):
-                detector.hear(clip("jarvis_then_time").pcm[32_000:64_000])
+            say(3_600)
         assert keyphrase._link is not None
         assert keyphrase._link._orders.transport.get_write_buffer_size() < 2 * link.MOST_BYTES
 

@@ -17,7 +17,7 @@ def test_the_frames_are_the_same_however_the_stream_was_cut(
     pcm: bytes, cuts: list[int], samples: int
 ) -> None:
     whole, pieces = Carry(samples), Carry(samples)
-    frames, rest = [], pcm
+    frames, rest = list[bytes](), pcm
     for cut in cuts:
         frames += pieces.cut(rest[:cut])
         rest = rest[cut:]

@@ -63,9 +63,18 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("user_id", "id", name=op.f("pk_facts")),
     )
+    op.create_table(
+        "voice_profiles",
+        sa.Column("user_id", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "name", name=op.f("pk_voice_profiles")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("voice_profiles")
     op.drop_table("facts")
     op.drop_table("tool_calls")
     op.drop_table("parked_turns")
