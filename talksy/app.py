@@ -25,6 +25,7 @@ from talksy.database.lane import Lane
 from talksy.database.leases import Leases
 from talksy.database.logins import Logins
 from talksy.database.machine import only_machine
+from talksy.database.profiles import Profiles
 from talksy.database.sessions import SessionRows
 from talksy.gateway import Caps, Gateway, News, Rules, Workshop
 from talksy.health import NodeHealth
@@ -160,7 +161,9 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             settings,
             auth=auth,
             limiter=limiter,
+            profiles=Profiles(database),
             health=health,
+            clock=clock,
             metrics=metrics,
             handover=handover,
         )
@@ -202,7 +205,9 @@ def add_rest(
     *,
     auth: Auth,
     limiter: Limiter,
+    profiles: Profiles,
     health: NodeHealth,
+    clock: Callable[[], int],
     metrics: Metrics,
     handover: Handover | None = None,
 ) -> None:
@@ -211,7 +216,9 @@ def add_rest(
         app,
         auth=auth,
         limiter=limiter,
+        profiles=profiles,
         health=health,
+        clock=clock,
         origins=settings.cors_origin,
         trusted_proxies=settings.trusted_proxies,
         max_body=settings.max_body_bytes,
@@ -219,6 +226,7 @@ def add_rest(
         register_per_minute=settings.auth_register_per_minute,
         login_per_minute=settings.auth_login_per_minute,
         login_failures=settings.auth_login_failures,
+        reads_per_minute=settings.rate_limit_reads_per_minute,
         metrics=metrics,
         handover=handover,
         metrics_token=_shown(settings.metrics_token) or None,
@@ -324,7 +332,10 @@ async def opened_tools(
                     more=memory_tools(Facts(database), clock),
                     fetch=settings.tool_fetch_url_enabled,
                     bounds=tool_bounds(settings),
-                    sandbox_bounds=SandboxBounds(memory=settings.tool_sandbox_memory_mb << 20),
+                    sandbox_bounds=SandboxBounds(
+                        memory=settings.tool_sandbox_memory_mb << 20,
+                        children=settings.tool_max_concurrent_per_node,
+                    ),
                     slots=slots,
                     watcher=watcher,
                 )

@@ -131,7 +131,7 @@ class Stream:
         self._bytes, self._began_at, self._refused = 0, monotonic(), False
         self._ears = Ears(
             detector,
-            Endpointer(profile.turn_detection),
+            Endpointer(rules) if (rules := profile.turn_detection).type != "none" else None,
             recognizer,
             self,
             language=profile.language,

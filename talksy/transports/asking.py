@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from talksy.errors import Unauthenticated
 from talksy.transports.address import Network, client_address
 
 
@@ -16,6 +17,14 @@ def address(request: web.Request, trusted: Sequence[Network]) -> str:
 def bearer(request: web.Request) -> str | None:
     """The token of ``Authorization: Bearer``, None where there is none."""
     return bearer_of(request.headers.get("Authorization", ""))
+
+
+def token(request: web.Request) -> str:
+    """The same where there must be one. Raises ``Unauthenticated``."""
+    found = bearer(request)
+    if found is None:
+        raise Unauthenticated("Send the access token as Authorization: Bearer <token>.")
+    return found
 
 
 def bearer_of(authorization: str) -> str | None:

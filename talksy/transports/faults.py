@@ -20,8 +20,8 @@ _MESSAGES = {
     "string_too_short": "must not be empty",
     "string_too_long": "may have at most {max_length} characters",
     "too_long": "may have at most {max_length} entries",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} or less",
+    "greater_than_equal": "must be {ge:.16g} or more",
+    "less_than_equal": "must be {le:.16g} or less",
     "literal_error": "must be {expected}",
 }
 

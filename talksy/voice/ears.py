@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from talksy.ai.stt import Hearing, Recognizer, Transcript
-from talksy.ai.vad import SpeechDetector
+from talksy.ai.vad import Judged, SpeechDetector
 from talksy.ai.wake import Wake, WakeDetector
 from talksy.errors import Overloaded, TalksyError
 from talksy.voice.detection import (
@@ -95,7 +95,7 @@ class Ears:
     def __init__(
         self,
         detector: SpeechDetector,
-        endpointer: Endpointer,
+        endpointer: Endpointer | None,
         recognizer: Recognizer,
         listener: Listener,
         *,
@@ -103,6 +103,7 @@ class Ears:
         phrases: Sequence[str] = (),
         attention: Attention | None = None,
     ) -> None:
+        """Without an ``endpointer`` all that is heard to the end of the stream is one utterance."""
         self._detector = detector
         self._endpointer = endpointer
         self._recognizer = recognizer
@@ -112,6 +113,7 @@ class Ears:
         self._attention = attention
         self._awake_until = 0
         """On the stream's clock; only looked at where there is a wake word."""
+        self._now_ms = 0
         self._speaking = False
         self._utterance: Utterance | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,21 +126,35 @@ class Ears:
 
     def assistant_speaks(self, speaks: bool) -> None:
         """Whether the assistant can be heard from here on."""
-        self._endpointer.assistant_speaks = speaks
+        if self._endpointer is not None:
+            self._endpointer.assistant_speaks = speaks
 
     def hear(self, pcm: bytes) -> None:
         """Takes the next piece, of any length."""
         for frame in self._detector.hear(pcm):
             if self._attention is not None and not self._attentive(frame.pcm, frame.end_ms):
                 continue
+            self._follow(frame)
+
+    def _follow(self, frame: Judged) -> None:
+        self._now_ms = frame.end_ms
+        if self._endpointer is not None:
             for heard in self._endpointer.hear(frame):
                 self._take(heard, frame.end_ms)
+            return
+        if self._utterance is None:
+            self._speaking = True
+            self._utterance = self._begin(frame.start_ms)
+        if self._utterance is not None:
+            self._utterance.push(frame.pcm)
 
     def _attentive(self, pcm: bytes, now_ms: int) -> bool:
         """Whether what is said is said to the assistant."""
         attention = self._attention
         assert attention is not None  # noqa: S101 - it is asked for
-        if self._speaking or now_ms <= self._awake_until or self._endpointer.assistant_speaks:
+        endpointer = self._endpointer
+        answering = endpointer is not None and endpointer.assistant_speaks
+        if self._speaking or now_ms <= self._awake_until or answering:
             return True
         try:
             wakes = attention.wake.hear(pcm)
@@ -148,7 +164,8 @@ class Ears:
         if not wakes:
             return False
         self._awake_until = now_ms + attention.listen_ms
-        self._endpointer.finish()
+        if endpointer is not None:
+            endpointer.finish()
         self._listener.woken(wakes[-1])
         return False
 
@@ -196,10 +213,12 @@ class Ears:
         """The stream is over: what is being said ends with what was heard of it."""
         for frame in self._detector.finish():
             if self._attention is None or self._speaking:
-                for heard in self._endpointer.hear(frame):
-                    self._take(heard, frame.end_ms)
-        for heard in self._endpointer.finish():
+                self._follow(frame)
+        for heard in self._endpointer.finish() if self._endpointer is not None else ():
             self._take(heard, heard.offset_ms)
+        if self._utterance is not None:
+            self._utterance.end(self._now_ms, self._now_ms)
+            self._utterance = None
         if self._tasks:
             await asyncio.wait(self._tasks)
 

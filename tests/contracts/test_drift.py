@@ -11,6 +11,7 @@ from aiohttp import web
 from tests import contract
 
 CHUNK = {"content": "Hi", "index": 0, "turnId": "trn_1", "seq": 1}
+SOUND = {"turnId": "trn_1", "audioSeq": 1, "sampleRate": 24_000, "audio": b"\0\0"}
 ERROR = {"code": "TURN_NOT_FOUND", "message": "There is no such turn."}
 
 
@@ -32,6 +33,8 @@ def noticed() -> list[str]:
         ("user_message", {"text": "hi"}, "no event of the contract"),
         ("error", {**ERROR, "code": "OOPS"}, "code"),
         ("message_added", [], "message_added"),
+        ("audio_chunk", {**SOUND, "audio": "AAA="}, "audio"),
+        ("audio_chunk", {**SOUND, "text": b"Hi."}, "text"),
     ],
 )
 def test_an_event_that_differs_is_noticed(name: str, data: Any, says: str) -> None:
@@ -60,6 +63,7 @@ def test_an_ack_that_differs_is_noticed(event: str | None, data: Any, says: str)
 
 def test_what_the_contract_has_is_let_through() -> None:
     contract.check_event("stream_chunk", CHUNK)
+    contract.check_event("audio_chunk", SOUND)
     contract.check_ack("cancel", {"ok": False, "error": ERROR})
     contract.check_ack("no_such_event", {"ok": False, "error": {**ERROR, "code": "UNKNOWN_EVENT"}})
     assert noticed() == []

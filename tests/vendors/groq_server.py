@@ -12,6 +12,7 @@ from typing import Any
 
 from talksy.ai.llm.scene import Scene
 from tests.vendors import openai_server
+from tests.vendors.audio import hum, segment, spoken, told, wav
 from tests.vendors.openai_server import BOTH, DONE, ORDER, chunk
 from tests.vendors.replay import ReplayServer, Scenario, main, page, replayed, shredded, written
 
@@ -124,6 +125,12 @@ class GroqServer(ReplayServer):
     root = "/openai/v1"
     base = ""
     habits = HABITS
+
+    @staticmethod
+    def sound(path: str, body: Mapping[str, Any]) -> Scenario:
+        if path.endswith("/speech"):
+            return _limited(spoken(wav(hum(len(body["input"]))), "audio/wav"))
+        return _limited(told(text=" what time is it", segments=[segment(" what time is it")]))
 
     @staticmethod
     def rehearsal(scene: Scene) -> Scenario:

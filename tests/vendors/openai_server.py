@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from talksy.ai.llm.scene import Scene
+from tests.vendors.audio import hum, spoken, told, transcribed
 from tests.vendors.replay import (
     ReplayServer,
     Scenario,
@@ -148,6 +149,14 @@ class OpenAIServer(ReplayServer):
 
     root = base = "/v1"
     habits = HABITS
+
+    @staticmethod
+    def sound(path: str, body: Mapping[str, Any]) -> Scenario:
+        if path.endswith("/speech"):
+            return spoken(hum(len(body["input"])))
+        if body.get("stream") == "true":
+            return transcribed("what ", "time ", "is it")
+        return told(text="what time is it")
 
     @staticmethod
     def rehearsal(scene: Scene) -> Scenario:

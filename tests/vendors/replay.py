@@ -46,12 +46,23 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: dict[str, Any]
+    """Of a form, its fields; a file is its name and its bytes."""
 
 
 def frame(data: Any) -> bytes:
     """One server-sent event, its UTF-8 not escaped, but for halves of characters."""
     text = json.dumps(data, ensure_ascii=False)
     return b"data: " + text.encode("utf-8", "backslashreplace") + b"\n\n"
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    if request.content_type != "multipart/form-data":
+        return await request.json() if request.can_read_body else {}
+    form = await request.post()
+    return {
+        name: (value.filename, value.file.read()) if isinstance(value, web.FileField) else value
+        for name, value in form.items()
+    }
 
 
 def page(status: int = 502) -> Scenario:
@@ -148,7 +159,7 @@ class ReplayServer:
         await self._runner.cleanup()
 
     async def _reply(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json() if request.can_read_body else {}
+        body = await _body(request)
         self.asked.append(Asked(request.path, dict(request.headers), body))
         self.reached.set()
         if refused := fault(body):
@@ -157,6 +168,8 @@ class ReplayServer:
             scenario = self._scripted.popleft()
         elif request.path.endswith("/models"):
             return web.json_response({"object": "list", "data": []})
+        elif "/audio/" in request.path:
+            scenario = self.habits.get(body["model"]) or self.sound(request.path, body)
         else:
             scenario = self._choose(body)
         try:
@@ -177,6 +190,11 @@ class ReplayServer:
         if said.startswith("/habit "):
             return self.habits[said.removeprefix("/habit ").strip()]
         return self.rehearsal(scene) if scene.calls or parse(said) else self._default
+
+    @staticmethod
+    def sound(path: str, body: Mapping[str, Any]) -> Scenario:
+        """What was said in a file, or the sound of a text."""
+        raise NotImplementedError
 
     @staticmethod
     def rehearsal(scene: Scene) -> Scenario:

@@ -12,9 +12,10 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol
 
 import structlog
+from typing_extensions import TypeVar
 
 from talksy.ai.llm.base import (
     Answering,
@@ -75,16 +76,16 @@ class Named(Protocol):
         ...
 
 
-M = TypeVar("M", bound=Named)
-P = TypeVar("P")
+M_co = TypeVar("M_co", bound=Named, covariant=True, default=LanguageModel)
+P_co = TypeVar("P_co", covariant=True, default=Part)
 
 
-class Choice(Generic[M]):
+class Choice(Generic[M_co]):
     """A model that may answer, and how it stands."""
 
     def __init__(
         self,
-        model: M,
+        model: M_co,
         *,
         watcher: Watcher,
         per_minute: int | None = None,
@@ -123,9 +124,9 @@ class Choice(Generic[M]):
 
     @asynccontextmanager
     async def call(
-        self, parts: AsyncGenerator[P], entry: Pass, *, turn: float, first_token: float
-    ) -> AsyncIterator["Call[P]"]:
-        """One call, not begun yet, which waits ``turn`` seconds for its turn at most. Its end is noted.
+        self, parts: AsyncGenerator[P_co], entry: Pass, *, turn: float, first_token: float
+    ) -> AsyncIterator["Call[P_co]"]:
+        """One call, which waits ``turn`` seconds for its turn at most. Its end is noted.
 
         Raises ``ProviderFault``, whatever goes wrong within.
         """
@@ -185,7 +186,7 @@ class Choice(Generic[M]):
             entry.left()
 
 
-class Call(Generic[P]):
+class Call(Generic[P_co]):
     """A call of a choice that is under way."""
 
     __slots__ = ("_choice", "_entry", "_started", "begun", "outcome", "parts", "patience")
@@ -193,7 +194,7 @@ class Call(Generic[P]):
     patience: Patience
 
     def __init__(
-        self, choice: Choice[M], parts: AsyncGenerator[P], entry: Pass, started: float
+        self, choice: Choice[M_co], parts: AsyncGenerator[P_co], entry: Pass, started: float
     ) -> None:
         self.parts = parts
         """What the model gives."""
@@ -211,10 +212,10 @@ class Call(Generic[P]):
         self._choice.begins(asyncio.get_running_loop().time() - self._started)
 
 
-class Course(Generic[M]):
+class Course(Generic[M_co]):
     """How far one question has come: whom it asks, how often, and what they failed of."""
 
-    def __init__(self, choices: Sequence[Choice[M]], silence: Silence) -> None:
+    def __init__(self, choices: Sequence[Choice[M_co]], silence: Silence) -> None:
         self._choices = choices
         self._silence = silence
         self._clock = asyncio.get_running_loop().time
@@ -235,7 +236,7 @@ class Course(Generic[M]):
         return self._call is not None and self._call.begun
 
     @asynccontextmanager
-    async def call(self, ask: Callable[[M], AsyncGenerator[P]]) -> AsyncIterator[Call[P]]:
+    async def call(self, ask: Callable[[M_co], AsyncGenerator[P_co]]) -> AsyncIterator[Call[P_co]]:
         """The next call. Raises ``ProviderFault``."""
         self._call = None
         self._entered = False
@@ -282,7 +283,7 @@ class Fallback:
 
     def __init__(
         self,
-        choices: Sequence[Choice[LanguageModel]],
+        choices: Sequence[Choice],
         *,
         watcher: Watcher,
         silence: Silence | None = None,
@@ -335,9 +336,7 @@ class Fallback:
                         yield word
                 return
 
-    async def _recover(
-        self, course: Course[LanguageModel], fault: ProviderFault, *, acted: bool
-    ) -> None:
+    async def _recover(self, course: Course, fault: ProviderFault, *, acted: bool) -> None:
         """Returns when the same choice or the next one is to be asked. Raises what there is to tell
         where nobody is.
         """

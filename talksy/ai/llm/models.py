@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from talksy.ai.llm.base import LanguageModel, Unwatched, Watcher
+from talksy.ai.llm.base import Unwatched, Watcher
 from talksy.ai.llm.fallback import Choice, Fallback, Silence
 from talksy.ai.llm.vendors import known_vendors, open_model
 
@@ -32,10 +32,7 @@ class Models:
     """The usual model, and those that a message may ask for by name, all opened."""
 
     def __init__(
-        self,
-        usual: Fallback,
-        others: Mapping[str, Fallback],
-        choices: Collection[Choice[LanguageModel]],
+        self, usual: Fallback, others: Mapping[str, Fallback], choices: Collection[Choice]
     ) -> None:
         self.usual = usual
         self.others = others
@@ -48,9 +45,9 @@ class Models:
         """Opens them all. Raises ``ValueError`` as ``open_model`` does."""
         watcher = watcher or Unwatched()
         vendors = known_vendors()
-        choices: dict[str, Choice[LanguageModel]] = {}
+        choices: dict[str, Choice] = {}
 
-        def choice(name: str) -> Choice[LanguageModel]:
+        def choice(name: str) -> Choice:
             vendor, _, model = name.partition(":")
             model = model or plan.options.get(vendor, {}).get("model", "")
             key = f"{vendor}:{model}"
@@ -63,7 +60,7 @@ class Models:
                 )
             return choices[key]
 
-        def fallback(first: Sequence[Choice[LanguageModel]]) -> Fallback:
+        def fallback(first: Sequence[Choice]) -> Fallback:
             return Fallback(first, watcher=watcher, silence=plan.silence, reset=plan.reset)
 
         usual = [choice(name) for name in plan.usual]

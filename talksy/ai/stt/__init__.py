@@ -1,5 +1,19 @@
-"""Recognisers: one contract, a file for each vendor."""
+"""Recognisers: one contract, a file for each vendor, and a recogniser made of recognisers."""
 
-from talksy.ai.stt.base import Capabilities, Hearing, Recognizer, Transcript
+from talksy.ai.stt.base import BatchRecognizer, Capabilities, Hearing, Recognizer, Transcript
+from talksy.ai.stt.fallback import FallbackRecognizer
+from talksy.ai.stt.utterance import LONGEST_MS, Utterance
+from talksy.ai.stt.vendors import VENDORS, open_recognizer
 
-__all__ = ["Capabilities", "Hearing", "Recognizer", "Transcript"]
+__all__ = [
+    "LONGEST_MS",
+    "VENDORS",
+    "BatchRecognizer",
+    "Capabilities",
+    "FallbackRecognizer",
+    "Hearing",
+    "Recognizer",
+    "Transcript",
+    "Utterance",
+    "open_recognizer",
+]

@@ -144,12 +144,11 @@ class Recognizer(ABC):
         """``Partial* Final?``; where there is no final, the last partial is it.
 
         Closing the generator ends what runs for it. Raises ``ProviderUnavailable`` or
-        ``ProviderTimeout``, whose messages name no secret and carry no vendor text, ``Overloaded``
-        before it has begun where too many speak at once, ``ValidationError`` for phrases that it
-        cannot listen for.
+        ``ProviderTimeout``, whose messages name no secret and carry no vendor text; where too many
+        speak at once that is ``EngineBusy``, before it has begun.
         """
 
-    async def warm(self) -> None:
+    async def warm(self) -> None:  # noqa: B027 - most have nothing to load
         """Loads what is needed, so that nothing is loaded while somebody speaks. Raises as
         ``transcribe`` does.
         """

@@ -13,7 +13,7 @@ class Wake:
     confidence: float
     """0 to 1, as the engine has it: those of two engines do not compare."""
     at_ms: int
-    """Until when, on the stream's clock, as well as the engine can tell."""
+    """Until when, as well as the engine can tell, on the clock of what it was given to hear."""
 
 
 class WakeDetector(Protocol):

@@ -21,25 +21,25 @@ ANSWER_SECONDS = 5.0
 """It answers within milliseconds, unless it has a decoder to load."""
 MOST_BYTES = 256 * 1024
 """Orders that may wait: with what the pipe holds, 10 s of one voice. Then it stands still."""
-MOST_EARS = 32
 GONE = "The wake word engine broke down: start again."
 
 
 class Link:
     """One process. Where it dies it stays so: who needs another starts another."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, most: int) -> None:
         assert process.stdin is not None  # noqa: S101 - a pipe was asked for
         self._process = process
         self._orders = process.stdin
+        self._most = most
         self._ears: dict[int, Ear] = {}
         self._last = 0
         self.alive = True
         self._reading = asyncio.create_task(self._read(), name="wake word answers")
 
     @classmethod
-    async def start(cls) -> Self:
-        """A process that will listen as soon as it has loaded what it needs."""
+    async def start(cls, most: int) -> Self:
+        """A process that will listen, to ``most`` streams at once, as soon as it has loaded."""
         # It is given nothing of ours, neither environment nor terminal.
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", spotter.__file__),
@@ -48,11 +48,11 @@ class Link:
             env={},
             start_new_session=True,
         )
-        return cls(process)
+        return cls(process, most)
 
     def ear(self) -> "Ear":
         """A stream of its own. Raises ``Overloaded`` where there are too many."""
-        if len(self._ears) >= MOST_EARS:
+        if len(self._ears) >= self._most:
             raise Overloaded
         self._last += 1
         ear = self._ears[self._last] = Ear(self, self._last)

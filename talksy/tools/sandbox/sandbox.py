@@ -1,6 +1,7 @@
 """The sandbox: calls of code that nobody trusts."""
 
 import asyncio
+import contextlib
 import json
 import math
 import secrets
@@ -15,7 +16,7 @@ from typing import Any, Self
 import pydantic
 
 from talksy.errors import ToolFailed, ToolTimeout
-from talksy.tools.sandbox.child.work import NONCE
+from talksy.tools.sandbox.child.work import MESSAGE, NONCE
 from talksy.tools.sandbox.homes import home_of
 from talksy.tools.sandbox.keeper import Ending, Keeper, SandboxUnfit
 
@@ -168,7 +169,7 @@ class Sandbox:
                 return b"", await ended
             except asyncio.CancelledError:
                 keeper.kill(number)
-                await _ended(ended)
+                await _ended(ended, keeper)
                 raise
         if said is None:
             return None, ending
@@ -204,7 +205,8 @@ class Sandbox:
                 return answer["value"]
         except (ValueError, KeyError, AttributeError, RecursionError) as error:
             raise ToolFailed("It ended without an answer that can be read.") from error
-        raise ToolFailed(str(failed))
+        # Whoever wrote it, it is to be told: so it is short, and whole characters.
+        raise ToolFailed(str(failed)[:MESSAGE].encode(errors="replace").decode())
 
     async def _ready(self) -> Keeper:
         async with self._starting:
@@ -243,13 +245,13 @@ class Sandbox:
         return keeper
 
 
-async def _ended(ended: asyncio.Future[Ending]) -> None:
+async def _ended(ended: asyncio.Future[Ending], keeper: Keeper) -> None:
     """Returns when it has, however often who waits is cancelled."""
+    stuck = asyncio.get_running_loop().call_later(GRACE_SECONDS, keeper.abandon)
     while not ended.done():
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait({ended})
-        except asyncio.CancelledError:
-            continue
+    stuck.cancel()
 
 
 def _death(ending: Ending, bounds: SandboxBounds) -> str | None:

@@ -195,6 +195,10 @@ class _Rest:
 
     def _route(self, method: str, path: str, operation: Json) -> str:
         left, sample = prose(operation["description"]), f"curl {HERE}{path}"
+        for part in operation.get("parameters", []):
+            sample = sample.replace(f"{{{part['name']}}}", part["example"])
+        if method not in {"GET", "POST"}:
+            sample += f" -X {method}"
         if "requestBody" in operation:
             body = operation["requestBody"]["content"]["application/json"]
             left += f"<h4>Body</h4>{self._shapes.fields(body['schema'])}"

@@ -1,12 +1,13 @@
-"""Accounts and the server's state over HTTP."""
+"""Accounts, voice profiles and the server's state over HTTP."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from aiohttp import web
 
 from talksy.auth import Auth
+from talksy.database.profiles import Profiles
 from talksy.errors import InternalError, TalksyError
 from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
@@ -17,6 +18,7 @@ from talksy.transports.rest.headers import SOCKET_PATH, Headers, Respond, reques
 from talksy.transports.rest.health import Health, HealthRoutes
 from talksy.transports.rest.metrics import MetricsRoute
 from talksy.transports.rest.problems import http_problem, problem
+from talksy.transports.rest.profiles import ProfileRoutes
 
 __all__ = ["Health", "request_id", "setup_rest"]
 
@@ -28,7 +30,9 @@ def setup_rest(
     *,
     auth: Auth,
     limiter: Limiter,
+    profiles: Profiles,
     health: Health,
+    clock: Callable[[], int],
     origins: Sequence[str],
     trusted_proxies: Sequence[Network],
     max_body: int,
@@ -36,6 +40,7 @@ def setup_rest(
     register_per_minute: int,
     login_per_minute: int,
     login_failures: int,
+    reads_per_minute: int,
     metrics: Metrics | None = None,
     handover: Handover | None = None,
     metrics_token: str | None = None,
@@ -44,9 +49,9 @@ def setup_rest(
     """Adds the REST routes, and what every answer of ``app`` has in common.
 
     ``origins`` is ``("*",)`` or an exact list, ``max_body`` is in bytes, the limits are per
-    address, ``login_failures`` per account and address in 15 minutes. ``tls``: the server speaks
-    https itself. ``handover`` leads to the other workers. Bodies below ``/socket.io/`` are left as
-    they are.
+    address, ``login_failures`` per account and address in 15 minutes, ``reads_per_minute`` per
+    user. ``tls``: the server speaks https itself. ``handover`` leads to the other workers. Bodies
+    below ``/socket.io/`` are left as they are.
     """
     metrics = metrics or Metrics()
     headers = Headers(origins, trusted_proxies, tls=tls)
@@ -64,6 +69,7 @@ def setup_rest(
         login_per_minute=login_per_minute,
         login_failures=login_failures,
     ).add(app.router)
+    ProfileRoutes(auth, limiter, profiles, clock, per_minute=reads_per_minute).add(app.router)
 
 
 class Observer:

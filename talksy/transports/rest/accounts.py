@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from talksy.auth import Auth
-from talksy.errors import RateLimited, Unauthenticated
+from talksy.errors import RateLimited
 from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.transports.address import Network
-from talksy.transports.asking import address, bearer
+from talksy.transports.asking import address, token
 from talksy.transports.rest.bodies import (
     GrantBody,
     LoginBody,
@@ -85,7 +85,7 @@ class AccountRoutes:
         return web.Response(status=204)
 
     async def me(self, request: web.Request) -> web.Response:
-        identity = await self._auth.verify(_bearer(request))
+        identity = await self._auth.verify(token(request))
         return answer(UserBody.of(await self._auth.user(identity.user_id)))
 
     async def _limit(self, request: web.Request, name: str, per_minute: int) -> None:
@@ -93,10 +93,3 @@ class AccountRoutes:
         verdict = await self._limiter.take(key, per_minute, MINUTE_MS)
         if not verdict.allowed:
             raise RateLimited(retry_after=verdict.retry_after)
-
-
-def _bearer(request: web.Request) -> str:
-    token = bearer(request)
-    if token is None:
-        raise Unauthenticated("Send the access token as Authorization: Bearer <token>.")
-    return token

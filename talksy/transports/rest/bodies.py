@@ -113,7 +113,7 @@ class GrantBody(TokensBody):
         return cls(**vars(TokensBody.of(grant)), user=UserBody.of(grant.user))
 
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=BaseModel)
 
 
 async def read(request: web.Request, model: type[B], max_bytes: int) -> B:
@@ -135,7 +135,7 @@ async def read(request: web.Request, model: type[B], max_bytes: int) -> B:
         raise validation_error(error) from None
 
 
-def answer(body: Body, status: int = 200) -> web.Response:
+def answer(body: BaseModel, status: int = 200) -> web.Response:
     """A body as a response."""
     text = body.model_dump_json(by_alias=True)
     return web.json_response(text=text, status=status)

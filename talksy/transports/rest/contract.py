@@ -1,11 +1,13 @@
 """What REST clients may count on, route by route, and OpenAPI's document made of it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from talksy.errors import (
     EmailTaken,
@@ -24,7 +26,6 @@ from talksy.errors import (
     ValidationError,
 )
 from talksy.transports.rest.bodies import (
-    Body,
     GrantBody,
     LoginBody,
     RefreshBody,
@@ -40,6 +41,7 @@ from talksy.transports.rest.health import (
     ReadyBody,
 )
 from talksy.transports.rest.problems import PROBLEM, WAITING, document
+from talksy.transports.rest.profiles import PATH, NewProfile, ProfileBody, ProfilesBody
 from talksy.transports.schemas import Json, Schemas, codes
 from talksy.transports.shapes import Problem
 
@@ -56,6 +58,10 @@ TOKENS = TokensBody(
     expires_in=900,
 )
 GRANT = GrantBody(**vars(TOKENS), user=USER)
+NEW_PROFILE = NewProfile.model_validate(
+    {"name": "my-desk", "base": "wake-word", "turnDetection": {"silenceDurationMs": 700}}
+)
+PROFILE = ProfileBody.of(NEW_PROFILE.name, NEW_PROFILE.own())
 VERSION = "1.0.0"
 
 
@@ -64,7 +70,7 @@ class Answer:
     """What comes back under one status. ``example`` is a body; text where ``media`` says so."""
 
     says: str
-    example: Body | None = None
+    example: BaseModel | None = None
     media: str = JSON
 
 
@@ -76,7 +82,7 @@ class Route:
     does: str
     more: str
     answers: Mapping[int, Answer]
-    takes: Body | None = None
+    takes: BaseModel | None = None
     """An example of the request's body; its model is the one that is read."""
     refusals: Sequence[type[TalksyError]] = ()
     bearer: bool = False
@@ -86,6 +92,7 @@ class Route:
 
 _BODY = (ValidationError, PayloadTooLarge)
 _DATABASE = (Overloaded,)
+_PROFILE = (Unauthenticated, TokenExpired, RateLimited, *_DATABASE)
 
 ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "/auth/register"): Route(
@@ -129,6 +136,39 @@ ROUTES: Mapping[tuple[str, str], Route] = {
         "The account of the access token.",
         {200: Answer("The account.", USER)},
         refusals=[Unauthenticated, TokenExpired, *_DATABASE],
+        bearer=True,
+    ),
+    ("GET", PATH): Route(
+        "Voice",
+        "All voice profiles",
+        "The built-in ones first, then your own by name.",
+        {200: Answer("The profiles.", ProfilesBody([ProfileBody.of("vad-triggered"), PROFILE]))},
+        refusals=_PROFILE,
+        bearer=True,
+    ),
+    ("POST", PATH): Route(
+        "Voice",
+        "Make a voice profile, or replace it",
+        "What it does not say is as its base has it, however deep that stands. You may have 50.",
+        {200: Answer("It was replaced.", PROFILE), 201: Answer("It is new.", PROFILE)},
+        takes=NEW_PROFILE,
+        refusals=[*_BODY, Forbidden, *_PROFILE],
+        bearer=True,
+    ),
+    ("GET", f"{PATH}/{{name}}"): Route(
+        "Voice",
+        "One voice profile",
+        "As it counts, with all that its base has.",
+        {200: Answer("The profile.", PROFILE)},
+        refusals=[NotFound, *_PROFILE],
+        bearer=True,
+    ),
+    ("DELETE", f"{PATH}/{{name}}"): Route(
+        "Voice",
+        "Delete a voice profile",
+        "One that is in use counts until `voice_start` is sent again. The built-in ones stay.",
+        {204: Answer("Done.")},
+        refusals=[Forbidden, NotFound, *_PROFILE],
         bearer=True,
     ),
     ("GET", "/"): Route(
@@ -215,6 +255,15 @@ ROUTES: Mapping[tuple[str, str], Route] = {
 }
 """Every route there is; one that is not here cannot be added."""
 
+PARTS: Mapping[str, Json] = {
+    "name": {
+        "description": "The profile's name.",
+        "schema": {"type": "string", "minLength": 1},
+        "example": NEW_PROFILE.name,
+    },
+}
+"""What stands in a path between braces."""
+
 HEADERS: Mapping[str, Json] = {
     "X-Request-Id": {
         "description": "Your own, if you sent one; the server's log has it, too.",
@@ -247,7 +296,8 @@ HEADERS: Mapping[str, Json] = {
 }
 
 ABOUT = """\
-Accounts and the server's state over HTTP. Conversations go over Socket.IO: see `/asyncapi.json`.
+Accounts, voice profiles and the server's state over HTTP. Conversations go over Socket.IO: see \
+`/asyncapi.json`.
 
 Success is the resource itself. An error is a problem document (RFC 9457) with a `code`, the same \
 codes that sockets are told, and a `message` that says what to change. Every answer carries \
@@ -272,7 +322,7 @@ def openapi(routes: Iterable[tuple[str, str]], version: str) -> Json:
         "info": {
             "title": "Talksy REST",
             "version": version,
-            "summary": "Accounts, and the server's state.",
+            "summary": "Accounts, voice profiles, and the server's state.",
             "description": ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -311,14 +361,18 @@ def listed(router: web.UrlDispatcher) -> list[tuple[str, str]]:
 
 def _operation(method: str, path: str, route: Route, schemas: Schemas) -> Json:
     operation: Json = {
-        "operationId": f"{method.lower()}{path.replace('/', '_').replace('.', '_').rstrip('_')}",
+        "operationId": f"{method.lower()}{re.sub('[/.{]+', '_', path).rstrip('_}')}",
         "tags": [route.tag],
         "summary": route.does,
         "description": route.more,
         "responses": _responses(route, schemas),
     }
+    if parts := re.findall(r"{(\w+)}", path):
+        operation["parameters"] = [
+            {"name": part, "in": "path", "required": True, **PARTS[part]} for part in parts
+        ]
     if route.takes is not None:
-        content = {"schema": schemas.taken(type(route.takes)), "example": _shown(route.takes)}
+        content = {"schema": schemas.taken(type(route.takes)), "example": _said(route.takes)}
         operation["requestBody"] = {"required": True, "content": {JSON: content}}
     if route.bearer:
         operation["security"] = [{"accessToken": []}]
@@ -386,5 +440,9 @@ def _headers(status: int, sent: Sequence[str]) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _shown(body: Body) -> Any:
+def _said(body: BaseModel) -> Any:
+    return body.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _shown(body: BaseModel) -> Any:
     return body.model_dump(mode="json", by_alias=True)

@@ -15,6 +15,7 @@ from talksy.auth import AccessTokens, Auth, KnownLogins, Passwords, TokenCache, 
 from talksy.database import Database
 from talksy.database.accounts import Accounts
 from talksy.database.logins import Logins
+from talksy.database.profiles import Profiles
 from talksy.ratelimit import Limiter
 from talksy.state import MemoryWindows
 from talksy.transports.rest import setup_rest
@@ -52,6 +53,7 @@ class Standing:
 class Rig:
     client: Any
     auth: Auth
+    database: Database
     clock: Clock
     health: Standing
     revoked: list[str] = field(default_factory=list)
@@ -120,12 +122,15 @@ def application(rig: Rig, **options: Any) -> web.Application:
         "register_per_minute": 60,
         "login_per_minute": 60,
         "login_failures": 10,
+        "reads_per_minute": 600,
     }
     setup_rest(
         app,
         auth=rig.auth,
         limiter=Limiter(MemoryWindows(rig.clock, rig.clock)),
+        profiles=Profiles(rig.database),
         health=rig.health,
+        clock=rig.clock,
         version="1.2.3",
         **defaults | options,
     )
@@ -164,7 +169,7 @@ async def serve(
             clock=clock,
         ) as auth,
     ):
-        rig = Rig(None, auth, clock, Standing())
+        rig = Rig(None, auth, database, clock, Standing())
         auth.on_revoked(rig.revoked.append)
         async with TestClient(Server(application(rig, **options))) as client:
             rig.client = client

@@ -54,6 +54,8 @@ def give(kind: str) -> Any:
             deep = [deep]
     if kind == "told":
         raise ToolFailed("Nothing is left of that.")
+    if kind == "half":
+        raise ValueError("\\ud800")
     if kind == "long":
         return "x" * 2_000_000
     return {"nan": float("nan"), "set": {1}, "object": object(), "deep": deep}[kind]

@@ -63,6 +63,7 @@ async def test_what_went_wrong_is_said(sandbox: Sandbox, shop: str) -> None:
         "long": "262144 are allowed",
         "other": "KeyError: 'other'",
         "told": "Nothing is left of that.",
+        "half": "ValueError: ?",
     }
     for kind, text in told.items():
         with pytest.raises(ToolFailed) as raised:
@@ -163,6 +164,18 @@ async def test_a_zygote_that_stands_still_is_given_up(
     with pytest.raises(ToolFailed, match="broke down"):
         await call
     assert (await sandbox.python("1 + 1", seconds=5)).value == "2"
+
+
+async def test_who_is_cancelled_does_not_wait_for_one_that_stands_still(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("talksy.tools.sandbox.sandbox.GRACE_SECONDS", 0.2)
+    call = asyncio.create_task(sandbox.python("while True: pass", seconds=60))
+    await forked(sandbox)
+    os.kill(zygote_of(sandbox), signal.SIGSTOP)
+    call.cancel()
+    await asyncio.wait({call})
+    assert call.cancelled()
 
 
 async def test_nothing_is_left_when_it_is_closed(shop: str) -> None:

@@ -194,13 +194,13 @@ async def test_what_nobody_takes_does_not_pile_up(keyphrase: KeyphraseWake) -> N
         assert keyphrase._link._orders.transport.get_write_buffer_size() < 2 * link.MOST_BYTES
 
 
-async def test_too_many_streams_are_refused_at_once(
-    keyphrase: KeyphraseWake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(link, "MOST_EARS", 1)
-    async with keyphrase.listen(PHRASE, 0.7):
+async def test_too_many_streams_are_refused_at_once() -> None:
+    engines = WakeEngines({"keyphrase": {"most": 1}})
+    async with engines.listen(PHRASE, engine="keyphrase"):
         with pytest.raises(Overloaded):
-            await keyphrase.listen(PHRASE, 0.7).__aenter__()
+            await listen(engines, [], "keyphrase")
+    assert await listen(engines, [], "keyphrase") == [], "there is room again"
+    await engines.close()
 
 
 async def test_silence_is_kept_from_it(keyphrase: KeyphraseWake) -> None:

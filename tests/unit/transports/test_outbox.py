@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from talksy.errors import SlowConsumer, Unauthenticated
-from talksy.events import Chunk, Draining, Ending, Event
+from talksy.events import Chunk, Draining, Ending, Event, Sound
 from talksy.journal import Mirror, Reader
 from talksy.journal.mirror import opened
 from talksy.transports.shapes import Message
@@ -141,6 +141,32 @@ async def test_what_another_process_sends_keeps_its_place_and_stays_in_one_piece
     socket.outbox.open()
     first, attachment, last = await socket.packets()
     assert (first[:4], attachment, last[:3]) == (b"451-", b"sound", b"42[")
+
+
+async def test_sound_is_attached_to_its_event(socket: Socket) -> None:
+    socket.outbox.tell(Draining(1))
+    socket.outbox.tell(Sound("trn_1", 7, b"\0\xff", "Hi."))
+    socket.outbox.tell(Draining(2))
+    before, event, attachment, after = await socket.packets()
+    assert event.startswith(b'451-["audio_chunk",{')
+    assert orjson.loads(event[4:])[1] == {
+        "turnId": "trn_1",
+        "audioSeq": 7,
+        "sampleRate": 24_000,
+        "text": "Hi.",
+        "audio": {"_placeholder": True, "num": 0},
+    }
+    assert attachment == b"\0\xff"
+    assert (before[:3], after[:3]) == (b"42[", b"42[")
+
+
+async def test_a_client_that_is_closed_was_sent_no_half_of_a_packet(socket: Socket) -> None:
+    socket.outbox.event(page("x" * (HARD_LIMIT - 150)))
+    for number in range(3):
+        socket.outbox.tell(Sound("trn_1", number, b"sound"))
+    assert socket.hung_up == [False]
+    _, event, attachment, error = await socket.packets()
+    assert (event[:4], attachment, error[:3]) == (b"451-", b"sound", b"42[")
 
 
 async def test_a_client_that_reads_nothing_is_closed_whoever_sends_it_something(

@@ -15,10 +15,18 @@ from talksy.events import (
     SessionCreated,
     SessionOver,
     SessionRestored,
+    Sound,
+    SoundBegan,
+    SoundEnded,
+    SoundVoid,
+    SpeechBegan,
+    SpeechEnded,
     Started,
     ToolAsked,
     ToolDecided,
     ToolDone,
+    Transcribed,
+    Woken,
 )
 from talksy.journal import Mirror
 from talksy.messages import Message, Usage
@@ -128,6 +136,12 @@ def test_an_ending_tells_what_it_knows() -> None:
     assert payload["degraded"] is True
 
 
+def test_the_ending_of_a_spoken_answer_tells_how_long_what_took() -> None:
+    ending = Ending("interrupted", "It is", metrics={"sttMs": 43, "mouthToEarMs": 470})
+    payload = dict(wire.numbered(Mirror(turn()), 2, ending)[1])
+    assert payload["metrics"] == {"sttMs": 43, "mouthToEarMs": 470}
+
+
 @pytest.mark.parametrize("text", ["hello", "", None])
 def test_a_plain_turn(text: str | None) -> None:
     mirror = Mirror(turn(streamed=False))
@@ -235,6 +249,61 @@ NOTICES = [
     ),
     (Draining(250), "server_draining", {"reconnectAfterMs": 250}),
     (Fault({"code": "X", "message": "y"}), "error", {"code": "X", "message": "y"}),
+    (
+        SpeechBegan("voi_1", 620, 0.5),
+        "speech_started",
+        {"streamId": "voi_1", "offsetMs": 620, "probability": 0.5},
+    ),
+    (
+        SpeechEnded("voi_1", 1_840, 0.25),
+        "speech_stopped",
+        {"streamId": "voi_1", "offsetMs": 1_840, "probability": 0.25},
+    ),
+    (
+        Woken("jarvis", 0.75, NOW),
+        "wake_word",
+        {"wakeWord": "jarvis", "confidence": 0.75, "timestamp": NOW},
+    ),
+    (
+        Transcribed("what", final=False, start_ms=620, end_ms=900),
+        "partial_transcript",
+        {"text": "what", "startMs": 620, "endMs": 900},
+    ),
+    (
+        Transcribed("what?", True, 620, 1_840, 0.5, "en", "trn_1"),
+        "final_transcript",
+        {
+            "text": "what?",
+            "startMs": 620,
+            "endMs": 1_840,
+            "confidence": 0.5,
+            "language": "en",
+            "turnId": "trn_1",
+        },
+    ),
+    (
+        SoundBegan("trn_1", 0),
+        "audio_start",
+        {"turnId": "trn_1", "audioSeq": 0, "sampleRate": 24_000},
+    ),
+    (
+        Sound("trn_1", 1, b"\0\1", "It is noon."),
+        "audio_chunk",
+        {
+            "turnId": "trn_1",
+            "audioSeq": 1,
+            "sampleRate": 24_000,
+            "text": "It is noon.",
+            "audio": b"\0\1",
+        },
+    ),
+    (
+        Sound("trn_1", 2, b""),
+        "audio_chunk",
+        {"turnId": "trn_1", "audioSeq": 2, "sampleRate": 24_000, "audio": b""},
+    ),
+    (SoundEnded("trn_1", 3), "audio_end", {"turnId": "trn_1", "audioSeq": 3}),
+    (SoundVoid("trn_1"), "audio_clear", {"turnId": "trn_1"}),
 ]
 
 

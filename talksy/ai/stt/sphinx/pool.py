@@ -16,8 +16,9 @@ from typing import Any, Self
 
 import structlog
 
+from talksy.ai.engine import EngineBusy
 from talksy.ai.stt.sphinx import worker as child
-from talksy.errors import Overloaded, ProviderTimeout, ProviderUnavailable
+from talksy.errors import ProviderTimeout, ProviderUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -158,7 +159,7 @@ class Pool:
     async def hold(self, start: bytes) -> AsyncIterator[tuple[Worker, dict[str, Any]]]:
         """A process that was given the order to ``start`` an utterance, and what it said to that.
 
-        Raises ``Overloaded`` at once where too many wait, and after ``WAIT_SECONDS`` where none
+        Raises ``EngineBusy`` at once where too many wait, and after ``WAIT_SECONDS`` where none
         became free; ``ProviderUnavailable`` where there are none.
         """
         self._open()
@@ -191,7 +192,7 @@ class Pool:
         if self._unfit is not None and not self.workers:
             raise ProviderUnavailable(cause="broken", hint=self._unfit)
         if self._waiting >= self._queue:
-            raise Overloaded("Too many speak at once: try again in a moment.")
+            raise EngineBusy
         self._waiting += 1
         try:
             async with asyncio.timeout(WAIT_SECONDS):
@@ -199,7 +200,7 @@ class Pool:
                     pass
                 return worker
         except TimeoutError:
-            raise Overloaded("Too many speak at once: try again in a moment.") from None
+            raise EngineBusy from None
         finally:
             self._waiting -= 1
 
@@ -218,7 +219,7 @@ class Pool:
                 worker = await Worker.start(self._order)
             except Unfit as error:
                 self._unfit = str(error)
-                log.error("recognizer_unfit", hint=self._unfit)
+                log.error("recognizer_unfit", hint=self._unfit)  # noqa: TRY400 - the hint says it all
             else:
                 await self._keep(worker)
             self._stirred.set()

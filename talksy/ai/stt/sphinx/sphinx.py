@@ -7,14 +7,18 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
+import structlog
+
+from talksy.ai.engine import missing
 from talksy.ai.stt.base import Capabilities, Recognizer, Transcript
 from talksy.ai.stt.sphinx.pool import Pool
 from talksy.ai.stt.utterance import Utterance
 from talksy.audio import milliseconds
-from talksy.errors import ProviderTimeout, ValidationError
+from talksy.errors import ProviderTimeout
+
+log = structlog.get_logger(__name__)
 
 _WORD = re.compile(r"[^\W\d_]+(?:['.-][^\W\d_]+)*")
-_UNKNOWN = "has words that are not in the English dictionary, write them out: {}"
 _PING_SECONDS = 5.0
 
 
@@ -24,11 +28,12 @@ class SphinxRecognizer(Recognizer):
     threshold, such as ``{"jarvis": 1e-20}``: the smaller, the sooner it is heard.
 
     The phrases of an utterance are a grammar of their own: what is said is taken for the nearest of
-    them, whatever it was. The confidence is the mean posterior of the words, which tells little
-    there.
+    them, whatever it was; those with words that the English dictionary does not have are left out.
+    The confidence is the mean posterior of the words, which tells little there.
 
     ``workers`` processes of about 100 MB are started by ``warm``, and each hears one at a time;
-    ``queue`` more may wait. Raises ``ValueError`` where the library is not installed.
+    ``queue`` more may wait. Raises ``ProviderUnavailable``
+    where the library is not installed.
     """
 
     provider = "offline"
@@ -46,21 +51,23 @@ class SphinxRecognizer(Recognizer):
         if model != "pocketsphinx":
             raise ValueError(f'there is no offline recogniser "{model}": say pocketsphinx')
         if importlib.util.find_spec("pocketsphinx") is None:
-            raise ValueError("pocketsphinx is not installed: pip install 'talksy[voice]'")
+            raise missing("pocketsphinx", "pip install 'talksy[voice]'")
         self.model = model
         order = {"grammar": grammar, "keyphrases": dict(keyphrases or {})}
         self.pool = Pool(order, seats=workers, queue=queue)
 
     async def transcribe(
-        self, utterance: Utterance, *, language: str | None = None, phrases: Sequence[str] = ()
+        self,
+        utterance: Utterance,
+        *,
+        language: str | None = None,  # noqa: ARG002 - it was looked at before: English
+        phrases: Sequence[str] = (),
     ) -> AsyncGenerator[Transcript]:
         """As ``Recognizer.transcribe``."""
         listed = list(filter(None, map(_plain, phrases)))
         async with self.pool.hold(json.dumps({"phrases": listed}).encode()) as (worker, said):
-            if "unknown" in said:
-                raise ValidationError(
-                    faults=[("phrases", _UNKNOWN.format(" ".join(said["unknown"])))]
-                )
+            if said.get("left"):
+                log.warning("phrases_unknown", count=said["left"])
             heard, text = 0, ""
             async with aclosing(utterance.blocks()) as blocks:
                 async for block in blocks:

@@ -4,7 +4,7 @@ It is given orders on standard input, each a letter, a length and so many bytes,
 with one line of JSON on standard output:
 
     C {grammar?, keyphrases?}   how it listens             {} or {unfit}
-    S {phrases?}                an utterance begins        {} or {unknown: words}
+    S {phrases?}                an utterance begins        {left}, phrases it does not know
     A PCM                       more of it                 {text}
     E                           it has ended               {text, confidence, start, end}
 """
@@ -56,10 +56,8 @@ class Ear:
         if self._open:
             self._decoder.end_utt()
             self._open = False
-        phrases = tuple(order.get("phrases", ()))
-        words = {word for phrase in phrases for word in phrase.split()}
-        if unknown := sorted(word for word in words if self._decoder.lookup_word(word) is None):
-            return {"unknown": unknown}
+        asked = order.get("phrases", ())
+        phrases = tuple(phrase for phrase in asked if all(map(self._knows, phrase.split())))
         if phrases and phrases != self._listed:
             self._decoder.add_jsgf_string(_PHRASES, _grammar(phrases))
             self._listed = phrases
@@ -67,7 +65,7 @@ class Ear:
         self._decoder.set_cmn(self._mean)
         self._decoder.start_utt()
         self._open = True
-        return {}
+        return {"left": len(asked) - len(phrases)}
 
     def hear(self, pcm: bytes) -> dict[str, Any]:
         """More of it."""
@@ -89,6 +87,9 @@ class Ear:
             "start": words[0].start_frame * _FRAME_MS,
             "end": (words[-1].end_frame + 1) * _FRAME_MS,
         }
+
+    def _knows(self, word: str) -> bool:
+        return self._decoder.lookup_word(word) is not None
 
     def _text(self) -> str:
         heard = self._decoder.hyp()

@@ -1,0 +1,138 @@
+"""The voices that need no key and no network: programs of the system, espeak-ng or flite."""
+
+import asyncio
+import contextlib
+import re
+import shutil
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncGenerator, Sequence
+
+import structlog
+
+from talksy.ai.engine import EngineBusy, missing
+from talksy.ai.tts.base import Synthesizer
+from talksy.ai.tts.pcm import resampled, unwrapped
+from talksy.errors import ProviderTimeout, ProviderUnavailable
+
+log = structlog.get_logger(__name__)
+
+PROGRAMS = ("espeak-ng", "flite")
+"""The best first."""
+SECONDS = 15.0
+"""For a sentence; it takes some milliseconds."""
+_VOICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,40}")
+_INSTALL = "apt-get install espeak-ng, or flite"
+
+
+class _Refused(ProviderUnavailable):
+    """The program says no: most likely to a voice."""
+
+
+class OfflineSynthesizer(Synthesizer):
+    """A ``Synthesizer`` on this machine. ``model`` is a program's name, else it is the first of
+    ``PROGRAMS`` that there is; ``voice`` one that it lists. Espeak-ng speaks a hundred languages,
+    flite English alone.
+
+    At most ``processes`` run at once, ``queue`` more may wait. Raises ``ProviderUnavailable`` where
+    the program is not installed.
+    """
+
+    provider = "offline"
+
+    def __init__(
+        self,
+        *,
+        model: str = "",
+        voice: str | None = None,
+        processes: int = 4,
+        queue: int = 16,
+    ) -> None:
+        if model and model not in PROGRAMS:
+            raise ValueError(f'there is no offline voice "{model}": say {" or ".join(PROGRAMS)}')
+        found = [name for name in ((model,) if model else PROGRAMS) if shutil.which(name)]
+        if not found:
+            raise missing(model or " or ".join(PROGRAMS), _INSTALL)
+        self.model = found[0]
+        self._program = str(shutil.which(self.model))
+        self._voice = voice
+        self._room = asyncio.Semaphore(processes)
+        self._queue = queue
+        self._waiting = 0
+
+    async def speak(
+        self, sentence: str, voice: str | None, language: str | None
+    ) -> AsyncGenerator[bytes]:
+        """As ``Synthesizer.speak``."""
+        if self._room.locked() and self._waiting >= self._queue:
+            raise EngineBusy
+        self._waiting += 1
+        try:
+            await self._room.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            wav = await self._run(sentence, voice or self._voice, language)
+        finally:
+            self._room.release()
+        try:
+            pcm, rate = unwrapped(wav)
+        except ValueError as error:
+            hint = f"{self.model} gave no sound: {error}"
+            log.warning("synthesis_failed", program=self.model, hint=hint)
+            raise ProviderUnavailable(cause="broken", hint=hint) from None
+        yield await resampled(pcm, rate)
+
+    async def ping(self) -> None:
+        """Says a word to itself."""
+        async for _ in self.speak("a", None, None):
+            pass
+
+    async def close(self) -> None:
+        """Holds nothing: each process ends with its sentence."""
+
+    async def _run(self, sentence: str, voice: str | None, language: str | None) -> bytes:
+        espeak = self.model == "espeak-ng"
+        usual = "en" if espeak else "slt"
+        if voice is None:
+            voice = language if espeak else None
+        make = self._espeak if espeak else self._flite
+        try:
+            if voice is None or _VOICE.fullmatch(voice):
+                return await make(sentence, voice or usual)
+        except _Refused:
+            if not voice or voice == usual:
+                raise
+        # Whoever asks for a voice that is not there is spoken to all the same.
+        log.warning("voice_unknown", program=self.model)
+        return await make(sentence, usual)
+
+    async def _espeak(self, sentence: str, voice: str) -> bytes:
+        # Double brackets would be read as phonemes.
+        text = sentence.replace("[[", "[ [")
+        return await self._output(["--stdin", "--stdout", "-b", "1", "-v", voice], text)
+
+    async def _flite(self, sentence: str, voice: str) -> bytes:
+        # It goes back to write the header, so it needs a file.
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            await self._output(["-voice", voice, "-f", "/dev/stdin", "-o", file.name], sentence)
+            return file.read()
+
+    async def _output(self, arguments: Sequence[str], text: str) -> bytes:
+        """What a program says to a text. However this ends, the process has ended."""
+        # Nothing of ours goes along: its environment has keys.
+        process = await asyncio.create_subprocess_exec(
+            *(self._program, *arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, cwd="/"
+        )
+        try:
+            async with asyncio.timeout(SECONDS):
+                out, _ = await process.communicate(text.encode())
+        except TimeoutError:
+            raise ProviderTimeout(hint=f"{self.model} did not end") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if process.returncode:
+            raise _Refused(cause="invalid", hint=f"{self.model} ended with {process.returncode}")
+        return out
