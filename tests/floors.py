@@ -65,6 +65,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "dotenv": ("talksy.config",),
     "typer": ("talksy.cli",),
     "rich": ("talksy.cli",),
+    "sounddevice": ("talksy.cli.sound",),
     "uvloop": ("talksy.cli", "talksy.transports.socketio.conformance"),
     "talksy.config": ("talksy.config", "talksy.app", "talksy.cli"),
 }

@@ -40,7 +40,7 @@ def chat(url: str, *, email: str | None, token: str | None) -> None:
     """
     url = url.rstrip("/")
     try:
-        grant = {"accessToken": token} if token else _log_in(url, email)
+        grant = {"accessToken": token} if token else log_in(url, email)
         asyncio.run(_talk(url, grant))
     except (Problem, Refused) as error:
         sys.exit(f"talksy: {error}")
@@ -53,7 +53,7 @@ def chat(url: str, *, email: str | None, token: str | None) -> None:
 # ---- who is talking
 
 
-def _log_in(url: str, email: str | None) -> dict[str, Any]:
+def log_in(url: str, email: str | None) -> dict[str, Any]:
     account = {"email": email or _ask("E-mail: "), "password": _ask("Password: ", hidden=True)}
     try:
         return asyncio.run(_post(url, "login", account))
@@ -106,8 +106,8 @@ async def _talk(url: str, grant: dict[str, Any]) -> None:
         url,
         grant["accessToken"],
         renew=renew,
-        show=_show,
-        notice=_notice,
+        show=show,
+        notice=notice,
         person=sys.stdin.isatty(),
     )
     lines = _Lines(dialogue)
@@ -160,23 +160,23 @@ class _Lines:
             case "":
                 pass
             case "/cancel":
-                _notice("there is no answer to cancel")
+                notice("there is no answer to cancel")
             case "/approve" | "/deny":
-                _notice("no tool waits for that")
+                notice("no tool waits for that")
             case "/history":
                 await self._history()
             case "/help":
-                _notice(HELP)
+                notice(HELP)
             case _:
-                _ended(await self._dialogue.say(line))
+                ended(await self._dialogue.say(line))
 
     async def _history(self) -> None:
         try:
             for message in await self._dialogue.history():
                 cut = " (cut)" if message.get("interrupted") else ""
-                out.print(f"{message['role']}{cut}: {_plain(message['content'])}", markup=False)
+                out.print(f"{message['role']}{cut}: {plain(message['content'])}", markup=False)
         except (Lost, Refused) as error:
-            _notice(str(error))
+            notice(str(error))
 
     def _read(self) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -209,25 +209,25 @@ class _Lines:
 # ---- what the person sees
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without what would steer the terminal."""
     return "".join(char for char in text if char.isprintable() or char in "\n\t")
 
 
-def _show(piece: str) -> None:
-    sys.stdout.write(_plain(piece))
+def show(piece: str) -> None:
+    sys.stdout.write(plain(piece))
     sys.stdout.flush()
 
 
-def _notice(text: str) -> None:
-    err.print(f"({_plain(text)})", style="dim", markup=False)
+def notice(text: str) -> None:
+    err.print(f"({plain(text)})", style="dim", markup=False)
 
 
-def _ended(end: Mapping[str, Any]) -> None:
+def ended(end: Mapping[str, Any]) -> None:
     if "turnId" in end:
         out.print()
     error, reason = end.get("error"), end.get("reason")
     if error:
-        _notice(f"{error['message']} [{error['code']}]")
+        notice(f"{error['message']} [{error['code']}]")
     elif reason != "completed":
-        _notice(str(reason))
+        notice(str(reason))

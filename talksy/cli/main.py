@@ -5,7 +5,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
 import typer
@@ -229,3 +229,31 @@ def chat(
     from talksy.cli.chat import chat as run
 
     run(url, email=email, token=token)
+
+
+@app.command()
+def voice(
+    url: Annotated[str, typer.Option(help="The server.")] = "http://localhost:3000",
+    email: Annotated[str | None, typer.Option(help="Your account; asked for if left out.")] = None,
+    token: Annotated[str | None, typer.Option(help="An access token instead of a login.")] = None,
+    wav: Annotated[
+        Path | None, typer.Option(help="What to say; the microphone if left out.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A WAV file for what is answered.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Do not wait as long as it lasts.")] = False,
+    mode: Annotated[
+        Literal["turn", "transcribe", "dictate"],
+        typer.Option(help="Answer it, write it down, or answer all of it in the end."),
+    ] = "turn",
+    profile: Annotated[str | None, typer.Option(help="A voice profile by its name.")] = None,
+    language: Annotated[str | None, typer.Option(help="What is spoken, such as en.")] = None,
+    speaker: Annotated[
+        str | None, typer.Option("--voice", help="The voice of the answers.")
+    ] = None,
+) -> None:
+    """Speak with the assistant of a server, over the same contract as any client."""
+    from talksy.cli.voice import voice as run
+
+    said = {"mode": mode, "profile": profile, "language": language, "voice": speaker}
+    start = {name: value for name, value in said.items() if value is not None}
+    run(url, email=email, token=token, wav=wav, record=out, fast=fast, start=start)

@@ -1,8 +1,9 @@
 """Calls of tools: a row before a tool has an effect, and what a person decided about it.
 
 A call ``waiting`` for a person is ``approved``, ``denied`` or ``expired``, by compare-and-set: the
-first word counts. It is ``running`` from before its tool is reached for, so that after the death of
-its node it is known that it may have run; then it is ``unknown``, and nobody runs it again.
+first word counts; ``void`` where the turn that asked ended meanwhile. It is ``running`` from before
+its tool is reached for, so that after the death of its node it is known that it may have run; then
+it is ``unknown``, and nobody runs it again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import IntegrityError
 
 from talksy.database.engine import Database, alone, reads, writes
+from talksy.database.leases import alive
 from talksy.database.parking import Asked, ask, wake
 from talksy.database.rows import TurnRow
 from talksy.database.tables import parked_turns, sessions, tool_calls, turns
@@ -40,6 +53,8 @@ class CallRow:
     status: str
     created_at: int
     expires_at: int | None
+    owner: str | None = None
+    """The node that makes it; None before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +108,14 @@ class Calls:
             noted = connection.execute(
                 update(tool_calls)
                 .where(tool_calls.c.id == call.id, tool_calls.c.status == "approved", fenced)
-                .values(status="running", idempotent=idempotent)
+                .values(status="running", idempotent=idempotent, owner=self._owner)
             )
         else:
             values = {
                 "id": call.id,
                 "turn_id": turn.id if turn else None,
                 "session_id": session_id,
+                "owner": self._owner,
                 "tool": call.tool,
                 "arguments": orjson.dumps(call.arguments),
                 "idempotent": idempotent,
@@ -186,12 +202,36 @@ class Calls:
         connection.execute(
             update(tool_calls)
             .where(tool_calls.c.id == call_id)
-            .values(status="expired" if late else DECIDED[decision])
+            .values(status="expired" if late else DECIDED[decision], owner=self._owner)
         )
         turn = None
         if call.turn_id is not None and not _waits(connection, call.turn_id):
             turn = wake(connection, self._owner, call.turn_id)
         return Decided(call, None if late else decision, already=False, turn=turn)
+
+    @reads
+    def adrift(self, connection: Connection, now: int) -> Sequence[CallRow]:
+        """Clients' calls that nobody looks after: what is waited for no longer, and what a node
+        that is dead was about to make or made.
+        """
+        late = and_(tool_calls.c.status == "waiting", tool_calls.c.expires_at <= now)
+        left = and_(
+            tool_calls.c.status.in_(("approved", "running")),
+            tool_calls.c.owner != self._owner,
+            ~alive(tool_calls.c.owner),
+        )
+        query = select(tool_calls).where(tool_calls.c.turn_id.is_(None), or_(late, left))
+        return [_call(row) for row in connection.execute(query.limit(TOGETHER))]
+
+    @writes
+    def settle(self, connection: Connection, call: CallRow, status: ToolStatus) -> bool:
+        """Gives a call that is adrift its end; False where another node was faster."""
+        settled = connection.execute(
+            update(tool_calls)
+            .where(tool_calls.c.id == call.id, tool_calls.c.status == call.status)
+            .values(status=status)
+        )
+        return settled.rowcount > 0
 
     @reads
     def late(self, connection: Connection, now: int) -> Sequence[tuple[str, str]]:
@@ -246,7 +286,7 @@ def _call(row: Row[Any]) -> CallRow:
 
 def _counted(status: str) -> Decision | None:
     """The decision that led to a status."""
-    if status == "expired":
+    if status in {"expired", "void"}:
         return None
     return "deny" if status == "denied" else "approve"
 

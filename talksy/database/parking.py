@@ -111,7 +111,17 @@ def wake(
         )
         .returning(turns)
     ).one_or_none()
-    return with_state(connection, turn_row(woken)) if woken else None
+    if woken is None:
+        return None
+    if woken.wanted is not None:
+        # It goes on to its end alone: what it waits for is not to be decided any more.
+        of_turn = tool_calls.c.turn_id == turn_id
+        connection.execute(
+            update(tool_calls)
+            .where(of_turn, tool_calls.c.status == "waiting")
+            .values(status="void")
+        )
+    return with_state(connection, turn_row(woken))
 
 
 def with_state(connection: Connection, turn: TurnRow) -> TurnRow:

@@ -201,6 +201,8 @@ tool_calls = Table(
     # The turn that asked for it; none where a client did.
     Column("turn_id", String(40), index=True),
     Column("session_id", String(40), nullable=False, index=True),
+    # The node that makes it; none before that.
+    Column("owner", String(64)),
     Column("tool", String(128), nullable=False),
     Column("arguments", LargeBinary, nullable=False),
     # It may run a second time without harm.

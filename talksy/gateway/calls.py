@@ -25,6 +25,7 @@ from talksy.errors import (
     ServerDraining,
     TalksyError,
     ToolDenied,
+    ToolFailed,
     ValidationError,
 )
 from talksy.events import Decision, ToolAsked, ToolDecided, ToolDone, ToolStatus
@@ -46,6 +47,15 @@ KINDS: Mapping[str, type[Told]] = {
 MOST_TOLD = 100_000
 """What is longer, in bytes, is not told on other nodes: they have one channel for all words."""
 
+LEFT_MS = 600_000
+"""So long an end waits for somebody who can be told of it."""
+_ADRIFT: Mapping[str, tuple[ToolStatus, TalksyError]] = {
+    "waiting": ("expired", ApprovalExpired()),
+    "approved": ("failed", ToolFailed("the server stopped before the tool ran")),
+    "running": ("unknown", ToolFailed("the server stopped while the tool ran: it may have run")),
+}
+"""How calls end that nobody looks after."""
+
 
 class ClientCalls:
     """The calls of this node's clients."""
@@ -59,8 +69,6 @@ class ClientCalls:
         """By session and id."""
         self._stopped: dict[tuple[str, str], TalksyError] = {}
         """Why calls end that were told to."""
-        self._waiting: dict[str, CallRow] = {}
-        """Those that were accepted here and wait for a person."""
         news.on("tools", self._hear)
         news.sweep(self._look)
 
@@ -186,19 +194,8 @@ class ClientCalls:
     async def _ask(self, session_id: str, call: Asked) -> None:
         now = self._shop.clock()
         await self._shop.calls.ask(session_id, call, now)
-        row = CallRow(
-            call.id,
-            None,
-            session_id,
-            call.tool,
-            call.arguments,
-            False,
-            "waiting",
-            now,
-            call.expires_at,
-        )
-        self._waiting[row.id] = row
-        self._tell_all(session_id, _asked(row))
+        call_id = _call_id(call.id)
+        self._tell_all(session_id, ToolAsked(call_id, call.tool, call.arguments, call.expires_at))
 
     async def waiting(self, session_id: str) -> list[ToolAsked]:
         """What a session's clients have called and somebody has yet to decide about."""
@@ -226,7 +223,6 @@ class ClientCalls:
             raise ApprovalExpired
         connection.hold()
         if not decided.already:
-            self._waiting.pop(row.id, None)
             self._tell_all(session_id, ToolDecided(call_id, decision, row.turn_id))
             if row.turn_id is None:
                 self._go_on(connection.identity, row, decision)
@@ -253,17 +249,18 @@ class ClientCalls:
         self._spawn(key, make())
 
     async def _look(self) -> None:
-        """Finds what nobody decided about in time."""
+        """Finds what nobody decided about in time, and what dead nodes were about to make or made,
+        while there is somebody to be told.
+        """
         now = self._shop.clock()
-        for row in list(self._waiting.values()):
-            if (row.expires_at or 0) <= now:
-                decided = await self._shop.calls.decide(row.session_id, row.id, "deny", now)
-                self._waiting.pop(row.id, None)
-                if decided is not None and not decided.already:
-                    self._expired(row)
+        for row in await self._shop.calls.adrift(now):
+            if not self._registry.of(row.session_id) and now - row.created_at < LEFT_MS:
+                continue
+            status, error = _ADRIFT[row.status]
+            if await self._shop.calls.settle(row, status):
+                self._tell_all(row.session_id, _over_by(row, status, error))
 
     def _expired(self, row: CallRow) -> None:
-        self._waiting.pop(row.id, None)
         self._tell_all(row.session_id, _over_by(row, "expired", ApprovalExpired()))
 
     # ---- the devices

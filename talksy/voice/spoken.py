@@ -9,7 +9,7 @@ import structlog
 
 from talksy.ai.llm import Answering, Delta
 from talksy.conversation import Give, Given, Parked, Turn
-from talksy.events import Ending, Reason, StreamReset
+from talksy.events import Ending, Reason, StreamReset, ToolAsked
 from talksy.voice.mouth import Mouth
 from talksy.voice.timing import Timing
 
@@ -55,6 +55,8 @@ class SpokenTurn:
                 self._mouth.say(part.text)
             elif isinstance(part, StreamReset):
                 self._mouth.restart()
+            elif isinstance(part, ToolAsked):
+                self._mouth.say("")  # what was said so far is not to wait for what follows
 
         speaking = asyncio.create_task(self._mouth.run(), name="mouth")
         try:

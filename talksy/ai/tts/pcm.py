@@ -19,7 +19,7 @@ def unwrapped(wav: bytes) -> tuple[bytes, int]:
     while at + 8 <= len(wav):
         name, size = wav[at : at + 4], int.from_bytes(wav[at + 4 : at + 8], "little")
         at += 8
-        if name == b"fmt ":
+        if name == b"fmt " and at + 16 <= len(wav):
             kind, channels = wav[at], wav[at + 2]
             rate = int.from_bytes(wav[at + 4 : at + 8], "little")
             if (kind, channels, wav[at + 14]) != (1, 1, 8 * SAMPLE_BYTES):

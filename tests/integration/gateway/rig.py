@@ -14,6 +14,7 @@ from talksy.database.calls import Calls
 from talksy.database.history import History
 from talksy.database.lane import Lane
 from talksy.database.logins import Logins
+from talksy.database.profiles import Profiles
 from talksy.database.sessions import SessionRows
 from talksy.errors import TalksyError
 from talksy.events import Chunk, Ending, Event, MessageAdded, Notice
@@ -25,6 +26,7 @@ from talksy.ratelimit import Limiter
 from talksy.sessions import Life, Sessions
 from talksy.state import Bus, MemoryWindows
 from talksy.tools import Tool, Toolbox
+from talksy.voice import Engines
 from tests.unit.auth.clock import Clock
 from tests.unit.conversation.script import Script, Step
 
@@ -220,6 +222,7 @@ async def opened(
     bus: Bus | None = None,
     look_seconds: float = 60.0,
     tools: Iterable[Tool] = (),
+    engines: Engines | None = None,
 ) -> AsyncIterator[House]:
     """A node on ``database``."""
     clock = clock or Clock()
@@ -254,6 +257,8 @@ async def opened(
         rules=rules,
         caps=caps,
         news=News(bus, node=lane.owner, seconds=look_seconds),
+        engines=engines,
+        profiles=Profiles(database),
     )
     before = asyncio.all_tasks()
     async with AsyncExitStack() as stack:

@@ -278,6 +278,15 @@ async def test_a_turn_that_waits_can_be_ended_from_anywhere(fleet: Fleet, hand: 
     assert (done.status, hand.made) == ("failed", [])
 
 
+async def test_nobody_decides_about_a_turn_that_was_ended(fleet: Fleet, hand: Hand) -> None:
+    a, b = await node(fleet, "node_a"), await node(fleet, "node_b")
+    turn_id = await ask(a, *PAYING)
+    asked = await waits_for(a.client("m1"))
+    await b.journal.stop_far(await fleet.row(turn_id), "cancelled")
+    decided = await decide(a, asked.call_id, "approve")
+    assert (decided.decision, decided.already, hand.made) == (None, True, [])
+
+
 async def test_an_interrupting_message_ends_a_turn_that_waits(fleet: Fleet) -> None:
     a, b = await node(fleet, "node_a"), await node(fleet, "node_b")
     turn_id = await ask(a, *PAYING)

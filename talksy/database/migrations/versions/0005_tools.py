@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=200), nullable=False),
         sa.Column("turn_id", sa.String(length=40)),
         sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("owner", sa.String(length=64)),
         sa.Column("tool", sa.String(length=128), nullable=False),
         sa.Column("arguments", sa.LargeBinary(), nullable=False),
         sa.Column("idempotent", sa.Boolean(), nullable=False),
