@@ -27,6 +27,7 @@ from talksy.database.logins import Logins
 from talksy.database.machine import only_machine
 from talksy.database.profiles import Profiles
 from talksy.database.sessions import SessionRows
+from talksy.errors import ProviderFault
 from talksy.gateway import Caps, Gateway, News, Rules, Workshop
 from talksy.health import NodeHealth
 from talksy.ids import new_id
@@ -54,6 +55,8 @@ from talksy.transports.socketio import (
     Server,
     open_server,
 )
+from talksy.voice import Engines
+from talksy.voice.opening import VoicePlan, open_engines
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +118,7 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
                 watcher=metrics.tools,
             )
         )
+        engines = await enter(opened_engines(settings))
         calls = Calls(database, owner=node)
         journal = Journal(
             lane,
@@ -139,6 +143,8 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             ),
             model=models.usual,
             others=models.others,
+            engines=engines,
+            slots=state.slots if state else None,
             clock=clock,
             rules=rules(settings),
             caps=caps(settings),
@@ -349,6 +355,41 @@ async def opened_tools(
             raise SettingsError([f"TOOL_MCP_SERVERS: {error}"]) from error
         await links.settle(settle)
         yield toolbox
+
+
+@asynccontextmanager
+async def opened_engines(settings: Settings) -> AsyncIterator[Engines]:
+    """What hears and speaks. Raises ``SettingsError`` for what cannot be had."""
+    async with AsyncExitStack() as stack:
+        try:
+            engines = await stack.enter_async_context(open_engines(voice_plan(settings)))
+        except ValueError as error:
+            raise SettingsError([f"STT_PROVIDER or TTS_PROVIDER: {error}"]) from error
+        except ProviderFault as error:
+            fault = f"STT_PROVIDER or TTS_PROVIDER: {error.message} {error.hint or ''}"
+            raise SettingsError([fault.strip()]) from error
+        yield engines
+
+
+def voice_plan(settings: Settings) -> VoicePlan:
+    """Who hears and speaks, and with what."""
+    options = model_options(settings)
+    vendors = {
+        name: {key: options[name][key] for key in ("api_key", "base_url", "connect_timeout")}
+        for name in ("openai", "groq")
+    }
+    grammar = settings.stt_grammar.read_text(encoding="utf-8") if settings.stt_grammar else None
+    offline = {"grammar": grammar, "workers": settings.stt_workers}
+    return VoicePlan(
+        stt=settings.hearers,
+        tts=settings.speakers,
+        stt_options={**settings.ai_plugin_options, **vendors, "offline": offline},
+        tts_options={**settings.ai_plugin_options, **vendors},
+        stt_seconds=settings.stt_timeout_ms / 1000,
+        tts_seconds=settings.tts_timeout_ms / 1000,
+        streams=settings.voice_max_streams,
+        warm=settings.voice_warm_detectors,
+    )
 
 
 @asynccontextmanager

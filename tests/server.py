@@ -35,6 +35,7 @@ DEFAULTS: Mapping[str, object] = {
     "AUTH_LOGIN_PER_MINUTE": 1_000,
     "MAX_SOCKETS_PER_ADDRESS": 1_000,
     "SHUTDOWN_TIMEOUT_MS": 1_000,
+    "VOICE_WARM_DETECTORS": 0,
 }
 """What a test may overrule by name. The limits are out of the way of tests that are not about
 them."""

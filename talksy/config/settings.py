@@ -118,6 +118,15 @@ class Settings(BaseModel):
     stream_coalesce_ms: f.MillisecondsOrOff = 30
     stream_coalesce_bytes: int = Field(64, ge=0, le=100_000)
 
+    stt_provider: f.ModelNames = ()
+    stt_timeout_ms: f.Milliseconds = 10_000
+    stt_grammar: f.File | None = None
+    stt_workers: f.Count = 2
+    tts_provider: f.ModelNames = ()
+    tts_timeout_ms: f.Milliseconds = 5_000
+    voice_max_streams: f.Count = 100
+    voice_warm_detectors: int = Field(2, ge=0, le=1_000)
+
     tool_modules: f.Modules = ()
     tool_sandboxed_modules: f.Parts = ()
     tool_mcp_servers: f.Servers = Field({}, repr=False)
@@ -207,8 +216,22 @@ class Settings(BaseModel):
     @property
     def providers(self) -> tuple[str, ...]:
         """Who answers: what ``AI_PROVIDER`` says, else whoever there is a key for, else mock."""
+        return self.ai_provider or self._keyed
+
+    @property
+    def hearers(self) -> tuple[str, ...]:
+        """Who hears: what ``STT_PROVIDER`` says, else as ``providers``."""
+        return self.stt_provider or self._keyed
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Who speaks: what ``TTS_PROVIDER`` says, else as ``providers``."""
+        return self.tts_provider or self._keyed
+
+    @property
+    def _keyed(self) -> tuple[str, ...]:
         keys = {"openai": self.openai_api_key, "groq": self.groq_api_key}
-        return self.ai_provider or tuple(name for name, key in keys.items() if key) or ("mock",)
+        return tuple(name for name, key in keys.items() if key) or ("mock",)
 
     @field_validator("cors_origin")
     @classmethod
@@ -265,7 +288,7 @@ class Settings(BaseModel):
             )
         return tuple(name if ":" in name else name.lower() for name in names)
 
-    @field_validator("ai_models")
+    @field_validator("ai_models", "stt_provider", "tts_provider")
     @classmethod
     def _check_models(cls, names: f.ModelNames, info: ValidationInfo) -> f.ModelNames:
         _check_keys(names, info.data)

@@ -85,6 +85,15 @@ def check(value: Any, path: str = "", depth: int = 1) -> None:
             check(item, f"{path}.{name}" if path else str(name), depth + 1)
 
 
+def has_bytes(value: Any) -> bool:
+    """Whether there is something in a value that no JSON can hold: an attachment."""
+    if isinstance(value, dict):
+        return any(map(has_bytes, value.values()))
+    if isinstance(value, list):
+        return any(map(has_bytes, value))
+    return isinstance(value, bytes)
+
+
 _ENDLESS = {float("inf"), float("-inf")}
 
 

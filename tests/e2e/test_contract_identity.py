@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.accounts import Account, forged
+from tests.e2e.browser import OPTIONS, browsing
 from tests.e2e.client import Client, Refused, check_turn, tokens
 from tests.e2e.conftest import Door
-from tests.e2e.test_javascript import OPTIONS, browsing
 from tests.server import Server, running_server
 
 SECRET = "vK3mQ9xZt7LwYb2RfN8dHs5GjC4pXuAe"

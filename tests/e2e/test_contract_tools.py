@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.accounts import Account
+from tests.e2e.browser import Browser, browsing
 from tests.e2e.client import Event
-from tests.e2e.test_javascript import Browser, browsing
 from tests.floors import ROOT
 from tests.proxy import running_proxy
 from tests.server import running_server

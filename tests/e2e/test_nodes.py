@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.accounts import PASSWORD, Account
+from tests.e2e.browser import browsing
 from tests.e2e.client import Client, check_turn, tokens
 from tests.e2e.conftest import Door
 from tests.e2e.test_contract_resume import cut, read
-from tests.e2e.test_javascript import browsing
 from tests.postgres import Postgres, given_postgres, running_postgres
 from tests.redis import Redis, running_redis
 from tests.server import Server, running_server

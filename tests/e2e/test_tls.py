@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.certificates import Authority, Certificate
+from tests.e2e.browser import browsing
 from tests.e2e.test_cli import talksy
-from tests.e2e.test_javascript import browsing
 from tests.server import Server, running_server
 
 HOST = "127.0.0.1"

@@ -90,6 +90,7 @@ class Hearing:
         self._over = True  # unless what comes is a partial
         told = None if self._aborted else await self._next()
         if told is None:
+            await self._transcripts.aclose()
             # Cut off, or the engine thought that its last word was enough.
             told = replace(self._last, final=True, end_ms=self._last.end_ms or self._utterance.ms)
         self._last, self._over = told, told.final

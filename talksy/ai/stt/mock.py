@@ -23,7 +23,11 @@ class MockRecognizer(BatchRecognizer):
         self._transcripts = dict(transcripts or {})
 
     async def recognize(
-        self, pcm: bytes, *, language: str | None, phrases: Sequence[str]  # noqa: ARG002
+        self,
+        pcm: bytes,
+        *,
+        language: str | None,
+        phrases: Sequence[str],  # noqa: ARG002
     ) -> AsyncGenerator[Transcript]:
         """As ``BatchRecognizer.recognize``; it never fails."""
         unknown = f"I heard {milliseconds(len(pcm)) / 1_000:.1f} seconds of sound."

@@ -56,6 +56,8 @@ class OfflineSynthesizer(Synthesizer):
         self.model = found[0]
         self._program = str(shutil.which(self.model))
         self._voice = voice
+        self._listed: list[str] | None = None
+        """The voices of flite, once somebody has asked it."""
         self._room = asyncio.Semaphore(processes)
         self._queue = queue
         self._waiting = 0
@@ -113,6 +115,10 @@ class OfflineSynthesizer(Synthesizer):
         return await self._output(["--stdin", "--stdout", "-b", "1", "-v", voice], text)
 
     async def _flite(self, sentence: str, voice: str) -> bytes:
+        if self._listed is None:
+            self._listed = (await self._output(["-lv"], "")).decode().split()
+        if voice not in self._listed:
+            raise _Refused(cause="invalid", hint="flite would speak with any other")
         # It goes back to write the header, so it needs a file.
         with tempfile.NamedTemporaryFile(suffix=".wav") as file:
             await self._output(["-voice", voice, "-f", "/dev/stdin", "-o", file.name], sentence)

@@ -7,7 +7,12 @@ import { io } from "socket.io-client";
 
 const { url, token, sessionId, options } = JSON.parse(process.argv[2]);
 const seen = { token, sessionId, turns: new Map() };
-const tell = (name, data = null) => console.log(JSON.stringify({ name, data }));
+// JSON has no bytes: they go as {$bytes: base64}, both ways.
+function packed(key, value) {
+  return Buffer.isBuffer(this[key]) ? { $bytes: this[key].toString("base64") } : value;
+}
+const unpacked = (key, value) => (value?.$bytes === undefined ? value : Buffer.from(value.$bytes, "base64"));
+const tell = (name, data = null) => console.log(JSON.stringify({ name, data }, packed));
 
 const socket = io(url, {
   reconnectionDelay: 20,
@@ -30,18 +35,21 @@ socket.on("connect_error", (error) => tell("connect_error", { message: error.mes
 socket.onAny((name, data) => {
   if (name === "SESSION_CREATED" || name === "SESSION_RESTORED") seen.sessionId = data.sessionId;
   if (data?.guestToken) seen.token = data.guestToken;
-  if (name === "stream_start" || seen.turns.has(data?.turnId)) seen.turns.set(data.turnId, data.seq);
+  const numbered = data?.seq !== undefined && seen.turns.has(data.turnId);
+  if (name === "stream_start" || numbered) seen.turns.set(data.turnId, data.seq);
   if (name === "stream_end") seen.turns.delete(data.turnId);
   tell(name, data);
 });
 
 const commands = {
-  emit: ({ event, payload, id }) =>
-    socket.emit(event, payload, (ack) => {
+  emit: ({ event, payload, id }) => {
+    if (id === undefined) return socket.emit(event, payload);
+    return socket.emit(event, payload, (ack) => {
       // Until its first event is here, a turn is known from its acknowledgement alone.
       if (event === "user_message_stream" && ack.ok) seen.turns.set(ack.turnId, -1);
       tell("ack", { ...ack, id });
-    }),
+    });
+  },
   drop: () => socket.io.engine.close(),
   quit: () => {
     socket.close();
@@ -50,6 +58,6 @@ const commands = {
 };
 
 createInterface({ input: process.stdin }).on("line", (line) => {
-  const command = JSON.parse(line);
+  const command = JSON.parse(line, unpacked);
   commands[command.do](command);
 });

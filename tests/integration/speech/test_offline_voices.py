@@ -82,7 +82,14 @@ async def test_a_voice_that_is_not_there_or_no_voice_at_all_is_the_usual_one(
 
 @pytest.mark.parametrize(
     "text",
-    ["-v de", "--version", "$(id) `id` ; ls", "[[_|]] <mark name='x'/>", "/etc/passwd", "ß\u0000é"],
+    [
+        "-v de",
+        "--version",
+        "$(id) `id` ; ls",
+        "[[_|]] <mark name='x'/>",
+        "/etc/passwd",
+        "naïve\u0000 text",
+    ],
 )
 async def test_a_text_is_only_read(synthesizer: OfflineSynthesizer, text: str) -> None:
     (piece,) = await spoken(synthesizer, text)

@@ -86,7 +86,7 @@ class Worker:
         return self._process.pid
 
     async def ask(
-        self, kind: bytes, body: bytes = b"", *, seconds: float = HANG_SECONDS
+        self, kind: bytes, body: bytes = b"", *, seconds: float | None = None
     ) -> dict[str, Any]:
         """Its answer. Raises ``ProviderUnavailable`` where it is gone, ``ProviderTimeout`` where it
         hangs, and then it is killed.
@@ -95,7 +95,7 @@ class Worker:
         assert reading is not None  # noqa: S101 - both are pipes
         assert writing is not None  # noqa: S101
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds or HANG_SECONDS):
                 writing.write(child.HEAD.pack(kind, len(body)) + body)
                 self._owed += 1
                 await writing.drain()
@@ -136,7 +136,7 @@ class Pool:
         self._count = seats
         self._queue = queue
         self._waiting = 0
-        self._free: asyncio.Queue[Worker] = asyncio.Queue()
+        self._free: asyncio.Queue[Worker | None] = asyncio.Queue()
         self._seats: list[asyncio.Task[None]] = []
         self._unfit: str | None = None
         self._closed = False
@@ -162,7 +162,6 @@ class Pool:
         Raises ``EngineBusy`` at once where too many wait, and after ``WAIT_SECONDS`` where none
         became free; ``ProviderUnavailable`` where there are none.
         """
-        self._open()
         worker = await self._take()
         try:
             try:
@@ -177,17 +176,20 @@ class Pool:
                 self._free.put_nowait(worker)
 
     async def close(self) -> None:
-        """Ends them all."""
+        """Ends them all; who waits for one is told."""
         self._closed = True
+        for _ in range(self._waiting):
+            self._free.put_nowait(None)
         for seat in self._seats:
             seat.cancel()
         await asyncio.gather(*self._seats, return_exceptions=True)
         self._seats.clear()
 
     async def _take(self) -> Worker:
+        self._open()
         while not self._free.empty():
             worker = self._free.get_nowait()
-            if worker.alive:
+            if worker is not None and worker.alive:
                 return worker
         if self._unfit is not None and not self.workers:
             raise ProviderUnavailable(cause="broken", hint=self._unfit)
@@ -196,8 +198,8 @@ class Pool:
         self._waiting += 1
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while not (worker := await self._free.get()).alive:
-                    pass
+                while (worker := await self._free.get()) is None or not worker.alive:
+                    self._open()
                 return worker
         except TimeoutError:
             raise EngineBusy from None
@@ -205,6 +207,7 @@ class Pool:
             self._waiting -= 1
 
     def _open(self) -> None:
+        """Starts them, unless they were. Raises ``ProviderUnavailable`` after the end."""
         if self._closed:
             raise ProviderUnavailable(hint="the offline recogniser was closed")
         if not self._seats:
