@@ -119,6 +119,7 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             )
         )
         engines = await enter(opened_engines(settings))
+        profiles = Profiles(database)
         calls = Calls(database, owner=node)
         journal = Journal(
             lane,
@@ -144,6 +145,7 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             model=models.usual,
             others=models.others,
             engines=engines,
+            profiles=profiles,
             slots=state.slots if state else None,
             clock=clock,
             rules=rules(settings),
@@ -167,7 +169,7 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             settings,
             auth=auth,
             limiter=limiter,
-            profiles=Profiles(database),
+            profiles=profiles,
             health=health,
             clock=clock,
             metrics=metrics,

@@ -26,7 +26,6 @@ from talksy.cli.sound import (
     read_wav,
     write_wav,
 )
-from talksy.voice.resample import Resampler
 
 SILENCE_MS = 1_500
 """So much follows a file: the last word is known for the last by what does not come behind it."""
@@ -69,6 +68,8 @@ def voice(
 
 def _sendable(pcm: bytes, rate: int) -> tuple[bytes, int]:
     """The same at a rate that a server takes."""
+    from talksy.voice.resample import Resampler
+
     return (pcm, rate) if rate in RATES else (Resampler(rate).feed(pcm), IN_RATE)
 
 

@@ -63,8 +63,8 @@ def fit(prompts: Sequence[Prompt], rounds: Sequence[Prompt], budget: int) -> lis
 def result_text(done: ToolDone) -> str:
     """What a model is told of a call: data that it shall not take for instructions, or the error.
 
-    JSON, ``{"untrusted": true, "result": …}`` or ``{"error": {"code": …, "message": …}}``. Of a
-    result that is too long its beginning is given, as text.
+    JSON, ``{"untrusted": true, "result": …}`` or ``{"untrusted": true, "error": {"code": …,
+    "message": …}}``. Of a result that is too long its beginning is given, as text.
     """
     if done.error is not None:
         return error_text(done.error)
@@ -76,8 +76,8 @@ def result_text(done: ToolDone) -> str:
 
 
 def error_text(error: Mapping[str, Any]) -> str:
-    """As ``result_text``, of a call that came to nothing."""
-    return _json({"error": error})
+    """As ``result_text``, of a call that came to nothing: also what it failed of is data."""
+    return _json({"untrusted": True, "error": error})
 
 
 def _json(value: Any) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Row
 from talksy.database.engine import Database, alone, reads, writes
 from talksy.database.history import PAGE_CHARS, context
 from talksy.database.leases import alive
-from talksy.database.parking import Halt, close, park, wake
+from talksy.database.parking import Halt, close, park, untouched, wake, with_state
 from talksy.database.rows import TurnRow, Wanted, turn_row
 from talksy.database.statements import (
     ADD_ANSWER,
@@ -271,7 +271,10 @@ class Lane(TurnRows):
 
     @writes
     def claim(self, connection: Connection, turn: TurnRow) -> TurnRow | None:
-        """Takes over a turn of a node that is dead; None where somebody else was faster."""
+        """Takes over a turn of a node that is dead, to end it, or to go on with it where a person
+        has approved a call that was not made yet; None where somebody else was faster.
+        """
+        goes_on = turn.fence > 1 and untouched(connection, turn.id)
         claimed = connection.execute(
             update(turns)
             .where(
@@ -280,11 +283,13 @@ class Lane(TurnRows):
                 turns.c.status == "running",
                 ~alive(turns.c.owner),
             )
-            .values(owner=self._owner, fence=turns.c.fence + 1, taken=True)
+            .values(owner=self._owner, fence=turns.c.fence + 1, taken=not goes_on)
             .returning(turns)
         )
         row = claimed.one_or_none()
-        return turn_row(row) if row else None
+        if row is None:
+            return None
+        return with_state(connection, turn_row(row)) if goes_on else turn_row(row)
 
     @writes
     def want(self, connection: Connection, turn_id: str, reason: Wanted) -> TurnRow | None:

@@ -137,6 +137,17 @@ def with_state(connection: Connection, turn: TurnRow) -> TurnRow:
     return replace(turn, woken=Woken(state, {row.id: row.status for row in calls}))
 
 
+def untouched(connection: Connection, turn_id: str) -> bool:
+    """Whether nothing was done yet with what a person approved: then all can be done again that
+    was done since the turn was woken.
+    """
+    asked = select(tool_calls.c.status).where(
+        tool_calls.c.turn_id == turn_id, tool_calls.c.expires_at.is_not(None)
+    )
+    statuses = set(connection.execute(asked).scalars())
+    return "approved" in statuses and statuses <= {"approved", "denied", "expired"}
+
+
 def waiting(connection: Connection, turn_id: str) -> list[str]:
     """The calls of a turn that wait for a person."""
     query = (

@@ -114,7 +114,8 @@ class ClientCalls:
         Raises ``ToolBusy``, ``IdempotencyConflict`` or ``Overloaded``.
         """
         call_id = named or new_id("call")
-        if (session_id, call_id) in self._running:
+        under_way = {(session_id, call_id), (session_id, _row_id(session_id, call_id))}
+        if not under_way.isdisjoint(self._running):
             raise IdempotencyConflict("a call with this callId is running: choose a new one")
         connection.hold()
         try:

@@ -1,7 +1,10 @@
 """What a turn may do beside talking: the toolbox, for whom it answers, under its fence."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -24,6 +27,8 @@ UNTRUSTED = (
     "say so when a tool failed or was refused."
 )
 """What a model with tools is told of them."""
+PAUSE = 0.5
+"""Seconds until an approved call that could not be noted is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +63,15 @@ class Workshop:
         """
         # Also what was approved: it may have waited for long.
         tool = self.toolbox.find(call.tool, scopes)
-        user_id = await self.calls.dispatch(
+        dispatch = partial(
+            self.calls.dispatch,
             call,
-            self.clock(),
             session_id=session_id,
             idempotent=tool.definition.idempotent,
             turn=turn,
             approved=approved,
         )
+        user_id = await (self._surely(dispatch) if approved else dispatch(self.clock()))
         if user_id is None:
             # Another node has it: nobody is shown what this one says of it.
             log.warning("call_not_made", session_id=session_id, call_id=call.id)
@@ -79,6 +85,19 @@ class Workshop:
         finally:
             await self._note(call.id, result)
         return result
+
+    async def _surely(self, dispatch: Callable[[int], Awaitable[str | None]]) -> str | None:
+        """Notes an approved call, also where the database is away for a moment: what is approved
+        and not noted is done by whoever goes on with the turn.
+        """
+        deadline = monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                return await dispatch(self.clock())
+            except Overloaded:
+                if monotonic() > deadline:
+                    raise
+            await asyncio.sleep(PAUSE)
 
     async def _note(self, call_id: str, result: ToolResult) -> None:
         try:

@@ -102,6 +102,9 @@ class Taker:
                 raise
             if claimed is None:
                 self.under_way.discard(row.id)
+            elif not claimed.taken:
+                self.under_way.discard(row.id)
+                self._begin(claimed)
             else:
                 self.take(claimed)
 

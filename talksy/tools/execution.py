@@ -192,9 +192,9 @@ class Execution:
 async def _contained(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> Any:
     try:
         return await tool.run(arguments, caller)
-    except SystemExit as error:
-        # Out of a task it would end the server.
-        raise RuntimeError("the tool called exit") from error
+    except (SystemExit, KeyboardInterrupt) as error:
+        # Out of a task they would end the server.
+        raise RuntimeError(f"the tool raised {type(error).__name__}") from error
 
 
 def _where(error: BaseException) -> str:

@@ -1,9 +1,8 @@
 """Speaking with a real server: by the stock JavaScript client, and by ``talksy voice``."""
 
 import asyncio
-import importlib.util
+import re
 import sys
-import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ async def speak(*options: str | Path, typed: str = "") -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-async def test_the_stock_client_speaks_and_is_spoken_to(
+async def test_the_stock_client_speaks_is_spoken_to_and_has_heard_enough(
     options: dict[str, Any], server_url: str, account: Account
 ) -> None:
     pcm, _ = read_wav(CLIP)
@@ -64,10 +63,58 @@ async def test_the_stock_client_speaks_and_is_spoken_to(
         for at in range(0, len(pcm), FRAME):
             await browser.send("audio", pcm[at : at + FRAME])
         said = await browser.until_named("final_transcript")
-        assert said["text"].startswith("I heard ")
-        await browser.until_named("audio_end", turnId=said["turnId"])
-        await browser.until_named("stream_end", turnId=said["turnId"])
-        frames = browser.named("audio_chunk")
-        assert [frame["audioSeq"] for frame in frames] == list(range(1, len(frames) + 1))
-        spoken = "".join(frame.get("text", "") for frame in frames)
-        assert spoken == "".join(it["content"] for it in browser.named("stream_chunk"))
+        assert re.fullmatch(HEARD, said["text"])
+        await browser.until_named("audio_chunk", turnId=said["turnId"], audioSeq=9)
+        await browser.call("cancel")
+        ending = await browser.until_named("stream_end", turnId=said["turnId"])
+        assert ending["reason"] == "cancelled"
+        sound = [event for event in browser.events if event.name.startswith("audio_")]
+        names = [event.name for event in sound]
+        assert names == ["audio_start", *["audio_chunk"] * (len(names) - 2), "audio_clear"]
+        numbers = [event.data["audioSeq"] for event in sound[:-1]]
+        assert numbers == list(range(len(numbers)))
+        assert all(len(event.data["audio"]) <= size_of(40, OUT_RATE) for event in sound[1:-1])
+
+
+async def test_a_file_is_spoken_and_the_answer_is_written_down_and_recorded(
+    server_url: str, account: Account, tmp_path: Path
+) -> None:
+    answer = tmp_path / "answer.wav"
+    options = ("--url", server_url, "--wav", CLIP, "--fast", "--out", answer)
+    code, out, err = await speak(*options, typed=f"{account.email}\n{PASSWORD}\n")
+    assert code == 0, err
+    asked, answered = out.splitlines()
+    assert re.fullmatch(f"you: {HEARD}", asked)
+    assert answered.startswith('talksy: I understood: "I heard')
+    assert re.search(r"heard \d+ ms after the last word", err)
+    pcm, rate = read_wav(answer)
+    # The mock's voice hums for 60 ms each letter.
+    letters = len(answered.removeprefix("talksy: "))
+    assert rate == OUT_RATE
+    assert 55 * letters < milliseconds(len(pcm), rate) <= 60 * letters
+
+
+@pytest.mark.parametrize(
+    ("options", "answered"), [(["transcribe"], False), (["dictate", "--fast"], True)]
+)
+async def test_what_is_said_may_be_written_down_alone_or_answered_in_the_end(
+    server_url: str, account: Account, options: list[str], answered: bool
+) -> None:
+    base = ("--url", server_url, "--token", account.token, "--wav", CLIP)
+    code, out, err = await speak(*base, "--mode", *options)
+    assert code == 0, err
+    assert re.match(f"you: {HEARD}\n", out)
+    assert ("talksy: I understood" in out) is answered
+
+
+async def test_what_the_server_refuses_is_said_in_a_line(server_url: str, account: Account) -> None:
+    base = ("--url", server_url, "--token", account.token)
+    code, out, err = await speak(*base, "--wav", CLIP, "--profile", "car")
+    assert (code, out) == (1, "")
+    assert err.startswith("talksy: profile is not one of vad-triggered, wake-word")
+
+
+async def test_who_has_no_microphone_is_told_what_to_install(server_url: str) -> None:
+    code, _, err = await speak("--url", server_url, "--token", "any")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "pip install sounddevice" in err

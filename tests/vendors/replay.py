@@ -58,11 +58,14 @@ def frame(data: Any) -> bytes:
 async def _body(request: web.Request) -> dict[str, Any]:
     if request.content_type != "multipart/form-data":
         return await request.json() if request.can_read_body else {}
-    form = await request.post()
-    return {
-        name: (value.filename, value.file.read()) if isinstance(value, web.FileField) else value
-        for name, value in form.items()
-    }
+    return {name: _field(value) for name, value in (await request.post()).items()}
+
+
+def _field(value: web.FileField | str | bytes | bytearray) -> Any:
+    if not isinstance(value, web.FileField):
+        return value
+    with value.file as file:
+        return value.filename, file.read()
 
 
 def page(status: int = 502) -> Scenario:

@@ -79,6 +79,8 @@ def report(name: str, told: str) -> str:
             verb = "was refused" if error["code"] in _REFUSED else "failed"
             return f"{name} {verb}: {error['message']}"
         result = outcome["result"]
+        if name == "get_current_time":
+            return f"It is {result['time']} in {result['zone']}."
         said = result if isinstance(result, str) else orjson.dumps(result).decode()
     except (ValueError, TypeError, AttributeError, LookupError):
         said = told

@@ -5,8 +5,9 @@ again, its partials in the place of the former ones.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Self
 
 import structlog
 
@@ -14,6 +15,7 @@ from talksy.ai.llm.base import Unwatched, Watcher
 from talksy.ai.llm.fallback import Choice, Course, Silence, summed
 from talksy.ai.stt.base import Capabilities, Recognizer, Transcript
 from talksy.ai.stt.utterance import LONGEST_MS, Utterance
+from talksy.ai.stt.vendors import open_recognizer
 from talksy.errors import ProviderFault
 
 log = structlog.get_logger(__name__)
@@ -48,6 +50,33 @@ class FallbackRecognizer(Recognizer):
         # Nobody knows how long somebody speaks; the limit counts from the end of that.
         self._silence = Silence(LONGEST_MS / 1_000 + 2 * final, LONGEST_MS / 1_000 + final)
 
+    @classmethod
+    def open(
+        cls,
+        names: Sequence[str],
+        options: Mapping[str, Mapping[str, Any]],
+        *,
+        watcher: Watcher | None = None,
+        final: float = FINAL_SECONDS,
+        per_minute: Mapping[str, int] | None = None,
+        makeshift: Collection[str] = (),
+    ) -> Self:
+        """Opens them all, the best first. ``per_minute`` and ``makeshift`` go by vendor, as in
+        ``talksy.ai.llm.Plan``. Raises as ``open_recognizer``.
+        """
+        watcher = watcher or Unwatched()
+        choices = [
+            Choice(
+                open_recognizer(name, options),
+                watcher=watcher,
+                per_minute=(per_minute or {}).get(name.partition(":")[0]),
+                makeshift=name.partition(":")[0] in makeshift,
+                limits=LIMITS,
+            )
+            for name in names
+        ]
+        return cls(choices, watcher=watcher, final=final)
+
     async def transcribe(
         self, utterance: Utterance, *, language: str | None = None, phrases: Sequence[str] = ()
     ) -> AsyncGenerator[Transcript]:
@@ -69,6 +98,8 @@ class FallbackRecognizer(Recognizer):
                         if told.final:
                             call.outcome = "ok"  # whoever leaves now has had it all
                         yield self._stamped(told, able[course.place])
+                        if told.final:
+                            return
                         call.patience.begin()
             except ProviderFault as fault:
                 await self._recover(course, able, fault)

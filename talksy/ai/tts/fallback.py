@@ -6,9 +6,17 @@ is said twice: the failure is told.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any, Self
 
 import structlog
 
@@ -16,6 +24,7 @@ from talksy.ai.llm.base import Unwatched, Watcher
 from talksy.ai.llm.fallback import Choice, Course, Silence, summed
 from talksy.ai.tts.base import Speech, Synthesizer
 from talksy.ai.tts.sentences import said, sentences
+from talksy.ai.tts.vendors import open_synthesizer
 from talksy.errors import ProviderFault
 
 log = structlog.get_logger(__name__)
@@ -40,6 +49,33 @@ class FallbackSynthesizer(Synthesizer):
         self.provider, self.model = choices[0].names
         self._watcher = watcher or Unwatched()
         self._silence = silence
+
+    @classmethod
+    def open(
+        cls,
+        names: Sequence[str],
+        options: Mapping[str, Mapping[str, Any]],
+        *,
+        watcher: Watcher | None = None,
+        silence: Silence = SILENCE,
+        per_minute: Mapping[str, int] | None = None,
+        makeshift: Collection[str] = (),
+    ) -> Self:
+        """Opens them all, the best first. ``per_minute`` and ``makeshift`` go by vendor, as in
+        ``talksy.ai.llm.Plan``. Raises as ``open_synthesizer``.
+        """
+        watcher = watcher or Unwatched()
+        choices = [
+            Choice(
+                open_synthesizer(name, options),
+                watcher=watcher,
+                per_minute=(per_minute or {}).get(name.partition(":")[0]),
+                makeshift=name.partition(":")[0] in makeshift,
+                limits=LIMITS,
+            )
+            for name in names
+        ]
+        return cls(choices, watcher=watcher, silence=silence)
 
     async def stream(
         self, texts: AsyncIterator[str], *, voice: str | None = None, language: str | None = None

@@ -329,6 +329,24 @@ async def test_a_tool_whose_node_died_may_have_run_and_is_not_run_again(
     assert b.announced == []
 
 
+async def test_what_was_approved_and_not_begun_is_done_by_whoever_takes_over(
+    fleet: Fleet, hand: Hand
+) -> None:
+    a, b = await node(fleet, "node_a"), await node(fleet, "node_b")
+    turn_id = await ask(a, *PAYING)
+    asked = await waits_for(a.client("m1"))
+    await parked(fleet, turn_id)
+    reader = await fleet.follow("node_b", turn_id)
+    b.models["m1"] = Rounds(["Paid."])
+    # The node that hears the decision has no lease: it died with it.
+    dead = await fleet.member("node_x")
+    assert dead.tools is not None
+    await dead.tools.calls.decide("ses_1", asked.call_id, "approve", fleet.now)
+    assert (await reader.ending()).reason == "completed"
+    assert hand.made == [("pay", asked.call_id)]
+    assert reader.text == "Let me pay. Paid."
+
+
 async def test_what_does_no_harm_is_done_again_in_a_turn_of_its_own(
     fleet: Fleet, hand: Hand
 ) -> None:

@@ -127,3 +127,11 @@ async def test_a_ping_succeeds_where_one_of_them_answers() -> None:
     await fallback(ScriptedRecognizer(AWAY), ScriptedRecognizer()).ping()
     with pytest.raises(ProviderUnavailable):
         await fallback(ScriptedRecognizer(AWAY)).ping()
+
+
+async def test_it_is_opened_by_names_and_a_makeshift_says_so() -> None:
+    options = {"openai": {"api_key": ""}}
+    recognizer = FallbackRecognizer.open(["openai:x", "mock"], options, makeshift=["mock"])
+    assert [choice.names for choice in recognizer.choices] == [("openai", "x"), ("mock", "mock")]
+    assert [choice.makeshift for choice in recognizer.choices] == [False, True]
+    await recognizer.close()
