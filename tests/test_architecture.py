@@ -80,7 +80,7 @@ def test_a_package_lists_exactly_what_it_takes_in(name: str) -> None:
         ("talksy.gateway.x", "import socketio", "it is only for talksy.transports.socketio"),
         ("talksy.gateway.x", "import redis.asyncio", "it is only for talksy.state"),
         ("talksy.journal.x", "import sqlalchemy as sa", "it is only for talksy.database"),
-        ("talksy.ai.llm.mock", "from openai import types", "it is only for talksy.ai.llm.openai"),
+        ("talksy.ai.llm.mock", "from openai import types", "it is only for talksy.ai.openai"),
         ("talksy.gateway.x", "import os\nos.environ['A']", "reads the environment"),
         ("talksy.gateway.x", "import os\nos.getenv('A')", "reads the environment"),
         ("talksy.gateway.x", "from os import getenv", "reads the environment"),

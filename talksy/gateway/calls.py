@@ -150,7 +150,7 @@ class ClientCalls:
             result = await self._outcome(key, partial(run, tool, arguments, caller))
             # Who is told the result may use its id again.
             self._running.pop(key, None)
-            self._tell(caller.session_id, _done(call_id, tool.definition.name, result))
+            self._tell_all(caller.session_id, _done(call_id, tool.definition.name, result))
 
         task = self._spawn(key, make())
         await asyncio.wait({task, began}, return_when=asyncio.FIRST_COMPLETED)

@@ -5,24 +5,22 @@ again, its partials in the place of the former ones.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from typing import Any, Self
 
 import structlog
 
 from talksy.ai.llm.base import Unwatched, Watcher
 from talksy.ai.llm.fallback import Choice, Course, Silence, summed
+from talksy.ai.several import ping_any, warm_all
 from talksy.ai.stt.base import Capabilities, Recognizer, Transcript
 from talksy.ai.stt.utterance import LONGEST_MS, Utterance
-from talksy.ai.stt.vendors import open_recognizer
 from talksy.errors import ProviderFault
 
 log = structlog.get_logger(__name__)
 
 FINAL_SECONDS = 10.0
 """From the end of an utterance to its final, or to the next partial on the way there."""
-LIMITS = ("STT_TIMEOUT_MS", "STT_TIMEOUT_MS")
 
 
 class FallbackRecognizer(Recognizer):
@@ -49,33 +47,6 @@ class FallbackRecognizer(Recognizer):
         self._final = final
         # Nobody knows how long somebody speaks; the limit counts from the end of that.
         self._silence = Silence(LONGEST_MS / 1_000 + 2 * final, LONGEST_MS / 1_000 + final)
-
-    @classmethod
-    def open(
-        cls,
-        names: Sequence[str],
-        options: Mapping[str, Mapping[str, Any]],
-        *,
-        watcher: Watcher | None = None,
-        final: float = FINAL_SECONDS,
-        per_minute: Mapping[str, int] | None = None,
-        makeshift: Collection[str] = (),
-    ) -> Self:
-        """Opens them all, the best first. ``per_minute`` and ``makeshift`` go by vendor, as in
-        ``talksy.ai.llm.Plan``. Raises as ``open_recognizer``.
-        """
-        watcher = watcher or Unwatched()
-        choices = [
-            Choice(
-                open_recognizer(name, options),
-                watcher=watcher,
-                per_minute=(per_minute or {}).get(name.partition(":")[0]),
-                makeshift=name.partition(":")[0] in makeshift,
-                limits=LIMITS,
-            )
-            for name in names
-        ]
-        return cls(choices, watcher=watcher, final=final)
 
     async def transcribe(
         self, utterance: Utterance, *, language: str | None = None, phrases: Sequence[str] = ()
@@ -108,24 +79,11 @@ class FallbackRecognizer(Recognizer):
 
     async def warm(self) -> None:
         """Warms them all; raises what the first said where none can be."""
-        told = await asyncio.gather(
-            *(each.model.warm() for each in self.choices), return_exceptions=True
-        )
-        faults = [each for each in told if isinstance(each, BaseException)]
-        if len(faults) == len(told) or not all(isinstance(each, ProviderFault) for each in faults):
-            raise faults[0]
+        await warm_all([choice.model for choice in self.choices])
 
     async def ping(self) -> None:
         """Returns when one of them can hear; raises what the first said where none can."""
-        faults: list[ProviderFault] = []
-        for choice in self.choices:
-            try:
-                await choice.model.ping()
-            except ProviderFault as fault:
-                faults.append(fault)
-            else:
-                return
-        raise faults[0]
+        await ping_any([choice.model for choice in self.choices])
 
     async def close(self) -> None:
         """Closes them all."""

@@ -6,31 +6,22 @@ is said twice: the failure is told.
 """
 
 import asyncio
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Callable,
-    Collection,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Self
 
 import structlog
 
 from talksy.ai.llm.base import Unwatched, Watcher
 from talksy.ai.llm.fallback import Choice, Course, Silence, summed
+from talksy.ai.several import ping_any, warm_all
 from talksy.ai.tts.base import Speech, Synthesizer
 from talksy.ai.tts.sentences import said, sentences
-from talksy.ai.tts.vendors import open_synthesizer
 from talksy.errors import ProviderFault
 
 log = structlog.get_logger(__name__)
 
 SILENCE = Silence(first_token=5.0, gap=5.0)
-LIMITS = ("TTS_TIMEOUT_MS", "TTS_TIMEOUT_MS")
 
 
 class FallbackSynthesizer(Synthesizer):
@@ -49,33 +40,6 @@ class FallbackSynthesizer(Synthesizer):
         self.provider, self.model = choices[0].names
         self._watcher = watcher or Unwatched()
         self._silence = silence
-
-    @classmethod
-    def open(
-        cls,
-        names: Sequence[str],
-        options: Mapping[str, Mapping[str, Any]],
-        *,
-        watcher: Watcher | None = None,
-        silence: Silence = SILENCE,
-        per_minute: Mapping[str, int] | None = None,
-        makeshift: Collection[str] = (),
-    ) -> Self:
-        """Opens them all, the best first. ``per_minute`` and ``makeshift`` go by vendor, as in
-        ``talksy.ai.llm.Plan``. Raises as ``open_synthesizer``.
-        """
-        watcher = watcher or Unwatched()
-        choices = [
-            Choice(
-                open_synthesizer(name, options),
-                watcher=watcher,
-                per_minute=(per_minute or {}).get(name.partition(":")[0]),
-                makeshift=name.partition(":")[0] in makeshift,
-                limits=LIMITS,
-            )
-            for name in names
-        ]
-        return cls(choices, watcher=watcher, silence=silence)
 
     async def stream(
         self, texts: AsyncIterator[str], *, voice: str | None = None, language: str | None = None
@@ -112,24 +76,11 @@ class FallbackSynthesizer(Synthesizer):
 
     async def warm(self) -> None:
         """Warms them all; raises what the first said where none can be."""
-        told = await asyncio.gather(
-            *(each.model.warm() for each in self.choices), return_exceptions=True
-        )
-        faults = [each for each in told if isinstance(each, BaseException)]
-        if len(faults) == len(told) or not all(isinstance(each, ProviderFault) for each in faults):
-            raise faults[0]
+        await warm_all([choice.model for choice in self.choices])
 
     async def ping(self) -> None:
         """Returns when one of them can speak; raises what the first said where none can."""
-        faults: list[ProviderFault] = []
-        for choice in self.choices:
-            try:
-                await choice.model.ping()
-            except ProviderFault as fault:
-                faults.append(fault)
-            else:
-                return
-        raise faults[0]
+        await ping_any([choice.model for choice in self.choices])
 
     async def close(self) -> None:
         """Closes them all."""

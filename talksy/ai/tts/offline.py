@@ -126,10 +126,16 @@ class OfflineSynthesizer(Synthesizer):
 
     async def _output(self, arguments: Sequence[str], text: str) -> bytes:
         """What a program says to a text. However this ends, the process has ended."""
-        # Nothing of ours goes along: its environment has keys.
-        process = await asyncio.create_subprocess_exec(
-            *(self._program, *arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, cwd="/"
-        )
+        command = (self._program, *arguments)
+        try:
+            # Nothing of ours goes along: its environment has keys.
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, cwd="/"
+            )
+        except OSError as error:
+            hint = f"{self.model} does not start: {error.strerror}"
+            log.warning("synthesis_failed", program=self.model, hint=hint)
+            raise ProviderUnavailable(cause="broken", hint=hint) from error
         try:
             async with asyncio.timeout(SECONDS):
                 out, _ = await process.communicate(text.encode())

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from talksy.transports.schemas import REF, Json
+from talksy.transports.socketio.outbox import PLACEHOLDER
 
 _TOKENS = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*"(?=:))|(?P<string>"(?:[^"\\]|\\.)*")'
@@ -44,8 +45,12 @@ def code(source: str, label: str) -> str:
 
 def shown(value: Any) -> str:
     """JSON as people read it: short things on one line."""
+    if value == PLACEHOLDER:
+        return "pcm"
     flat = json.dumps(value, ensure_ascii=False)
-    if len(flat) <= WIDTH or not value or not isinstance(value, dict | list):
+    if not isinstance(value, dict | list) or not value:
+        return flat
+    if len(flat) <= WIDTH and "_placeholder" not in flat:
         return flat
     if isinstance(value, dict):
         items = [f"{json.dumps(name)}: {shown(item)}" for name, item in value.items()]
@@ -99,6 +104,8 @@ class Shapes:
         shape = self.resolved(schema)
         if shape.get("type") == "array":
             return f'<p class="none">A {self.kind(shape)}.</p>'
+        if "anyOf" in shape:
+            return f'<p class="none">{self.kind(shape)}: {inline(shape["description"])}</p>'
         required = set(shape.get("required", []))
         rows = "".join(
             f'<tr><th scope="row"><code>{escape(name)}{"" if name in required else "?"}</code></th>'
@@ -127,6 +134,10 @@ class Shapes:
             return " or ".join(
                 f"<code>{escape(json.dumps(one), quote=False)}</code>" for one in schema["enum"]
             )
+        if "contentMediaType" in schema:
+            return "bytes"
+        if "contentEncoding" in schema:
+            return str(schema["contentEncoding"])
         if "anyOf" in schema:
             return " or ".join(self.kind(one) for one in schema["anyOf"])
         if schema.get("type") == "array":

@@ -253,9 +253,7 @@ ASKED: Mapping[str, Asked] = {
         shapes.VoiceStarted(ok=True, streamId=STREAM, profile="vad-triggered"),
         [
             MicBusy,
-            NotFound,
             ProviderUnavailable,
-            SessionExpired,
             SessionLimit,
             ServerDraining,
             *_ALWAYS,
@@ -268,7 +266,7 @@ ASKED: Mapping[str, Asked] = {
         PLACEHOLDER,
         shapes.Accepted,
         shapes.Accepted(ok=True),
-        [SessionExpired, *_ALWAYS],
+        [ProviderUnavailable, *_ALWAYS],
         _HEARD,
     ),
     "played": Asked(
@@ -278,7 +276,7 @@ ASKED: Mapping[str, Asked] = {
         {"turnId": TURN, "ms": 1_240},
         shapes.Accepted,
         shapes.Accepted(ok=True),
-        [TurnNotFound, SessionExpired, *_ALWAYS],
+        [ProviderUnavailable, *_ALWAYS],
     ),
     "voice_stop": Asked(
         "Let go of the microphone. What was heard so far ends with its transcript.",
@@ -286,7 +284,7 @@ ASKED: Mapping[str, Asked] = {
         {},
         shapes.Accepted,
         shapes.Accepted(ok=True),
-        [SessionExpired, *_ALWAYS],
+        [ProviderUnavailable, *_ALWAYS],
         ["speech_stopped", "final_transcript"],
     ),
     "auth_refresh": Asked(
@@ -468,7 +466,7 @@ TOLD: Mapping[str, Told] = {
     ),
     "audio_chunk": Told(
         "The next frame of an answer's sound. It is sent once: after a reconnect the text is read "
-        "on, and the sound begins with the present sentence.",
+        "on, but not the sound that was missed.",
         (
             "audio_chunk",
             shapes.AudioChunk(

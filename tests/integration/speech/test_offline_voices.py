@@ -145,3 +145,11 @@ async def test_keys_do_not_go_along(
     with pytest.raises(ProviderUnavailable):
         await spoken(fake(f"export -p > {tmp_path}/seen"), "One.")
     assert "secret" not in (tmp_path / "seen").read_text()
+
+
+async def test_a_program_that_was_taken_away_is_missed(fake: Fake, tmp_path: Path) -> None:
+    synthesizer = fake("exit 0")
+    (tmp_path / "espeak-ng").unlink()
+    with pytest.raises(ProviderUnavailable) as raised:
+        await synthesizer.ping()
+    assert raised.value.hint == "espeak-ng does not start: No such file or directory"

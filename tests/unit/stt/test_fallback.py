@@ -129,9 +129,17 @@ async def test_a_ping_succeeds_where_one_of_them_answers() -> None:
         await fallback(ScriptedRecognizer(AWAY)).ping()
 
 
-async def test_it_is_opened_by_names_and_a_makeshift_says_so() -> None:
-    options = {"openai": {"api_key": ""}}
-    recognizer = FallbackRecognizer.open(["openai:x", "mock"], options, makeshift=["mock"])
-    assert [choice.names for choice in recognizer.choices] == [("openai", "x"), ("mock", "mock")]
-    assert [choice.makeshift for choice in recognizer.choices] == [False, True]
-    await recognizer.close()
+async def test_it_is_warm_where_one_of_them_is() -> None:
+    class Cold(ScriptedRecognizer):
+        async def warm(self) -> None:
+            raise AWAY
+
+    class Buggy(ScriptedRecognizer):
+        async def warm(self) -> None:
+            raise ValueError("a bug of a plug-in")
+
+    await fallback(Cold(), ScriptedRecognizer()).warm()
+    with pytest.raises(ProviderUnavailable):
+        await fallback(Cold(), Cold()).warm()
+    with pytest.raises(ValueError, match="plug-in"):
+        await fallback(Cold(), Buggy(), ScriptedRecognizer()).warm()

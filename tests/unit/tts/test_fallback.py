@@ -89,10 +89,3 @@ async def test_of_what_has_no_word_nobody_is_asked() -> None:
     engine = ScriptedSynthesizer(AWAY)
     assert await spoken(fallback(engine), "---\n") == [Speech(b"", "---\n", "script")]
     assert engine.asked == []
-
-
-async def test_it_is_opened_by_names_and_speaks() -> None:
-    synthesizer = FallbackSynthesizer.open(["mock", "mock:second"], {}, makeshift=["mock"])
-    (piece,) = await spoken(synthesizer, "One.")
-    assert (piece.text, piece.provider, piece.degraded) == ("One.", "mock", True)
-    await synthesizer.close()
