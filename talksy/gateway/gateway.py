@@ -138,6 +138,7 @@ class Gateway:
                 halt=journal.halt,
                 profiles=profiles,
                 slots=slots,
+                metrics=self._metrics,
             )
             if engines is not None
             else None

@@ -33,6 +33,7 @@ from talksy.events import (
 from talksy.gateway.connection import Connection
 from talksy.gateway.requests import Receipt, VoiceStart
 from talksy.ids import new_id
+from talksy.metrics.voice import VoiceMetrics
 from talksy.sessions import Session
 from talksy.state import Slot
 from talksy.voice import Endpointer, Engines, Profile, SpeechStarted, SpeechStopped
@@ -70,6 +71,11 @@ class Owner(Protocol):
 
     def cut(self, turn_id: str) -> None:
         """Ends what is being spoken."""
+        ...
+
+    @property
+    def metrics(self) -> VoiceMetrics:
+        """What is counted."""
         ...
 
 
@@ -149,6 +155,7 @@ class Stream:
         if self._bytes / self._rate > monotonic() - self._began_at + AHEAD_SECONDS:
             self._bytes -= len(pcm)
             raise RateLimited("sound comes faster than anybody speaks: send it in real time")
+        self._owner.metrics.heard(len(pcm) / self._rate)
         self._ears.hear(self._resampler.feed(pcm))
 
     async def close(self) -> None:
@@ -196,19 +203,23 @@ class Stream:
         """As ``Listener.interrupted``."""
         if (turn_id := self._speaking) is None:
             return
+        self._owner.metrics.over("barge_in")
         self.mouths[turn_id].hush()
         self._owner.cut(turn_id)
 
     def ignored(self) -> None:
         """As ``Listener.ignored``."""
+        self._owner.metrics.over("false")
 
     def failed(self, error: TalksyError) -> None:
         """As ``Listener.failed``."""
+        self._owner.metrics.understood("failed")
         request_id = new_id("req")
         log.info("not_heard", code=error.code, request_id=request_id)
         self._tell(Fault(error_payload(error, requestId=request_id)))
 
     async def _final(self, said: Understood) -> None:
+        self._owner.metrics.understood("understood" if said.text.strip() else "empty", said.stt_ms)
         answered = self._mode == "turn" and self.profile.turn_detection.create_response
         if not said.text.strip():
             self._tell(_transcribed(said))

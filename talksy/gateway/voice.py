@@ -20,6 +20,7 @@ from talksy.gateway.connection import Connection
 from talksy.gateway.requests import Listening, Receipt, Say, VoiceStart
 from talksy.gateway.stream import Stream, Words
 from talksy.ids import new_id
+from talksy.metrics import Metrics
 from talksy.sessions import Session
 from talksy.state import MemorySlots, Slot, Slots
 from talksy.voice import BUILT_IN, USUAL, Engines, OwnProfile, Profile
@@ -50,6 +51,7 @@ class Voices:
         halt: Callable[[str, Reason], None],
         profiles: Profiles | None = None,
         slots: Slots | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """``say`` says something in a session; ``charge`` counts an utterance that nobody answers;
         ``halt`` ends a turn of this node's; ``slots`` are shared with other nodes.
@@ -60,6 +62,7 @@ class Voices:
         self._halt = halt
         self._profiles = profiles
         self._slots = slots or MemorySlots()
+        self.metrics = (metrics or Metrics()).voice
         self._streams: dict[Connection, Stream] = {}
         self._spoken: dict[str, tuple[Stream, Timing]] = {}
         """The turns that are to be spoken, until they have ended."""
@@ -167,7 +170,8 @@ class Voices:
         return SpokenTurn(turn, mouth, timing, partial(self._ended, stream, row.id))
 
     def _ended(self, stream: Stream, turn_id: str) -> None:
-        self._spoken.pop(turn_id, None)
+        if expected := self._spoken.pop(turn_id, None):
+            self.metrics.answered(expected[1].told())
         stream.spoke(turn_id)
 
     # ---- the end

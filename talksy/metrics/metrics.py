@@ -18,6 +18,7 @@ from talksy.metrics.results import Counted, Results
 from talksy.metrics.tally import Reading, Tally, Values
 from talksy.metrics.tools import ToolMetrics
 from talksy.metrics.turns import TurnMetrics
+from talksy.metrics.voice import VoiceMetrics
 
 # A series beside each counter that says when it was made: nobody reads them.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -45,6 +46,7 @@ class Metrics:
         self.providers = ProviderMetrics(registry)
         self.turns = TurnMetrics(registry, self.providers)
         self.tools = ToolMetrics(registry)
+        self.voice = VoiceMetrics(registry)
         self.counter("talksy_chunks", "Chunks of streamed answers.", lambda: self.turns.chunks)
         self._info = Gauge(
             "talksy_info", "1, with what runs here.", ("version", "database"), registry=registry

@@ -85,13 +85,13 @@ def check(value: Any, path: str = "", depth: int = 1) -> None:
             check(item, f"{path}.{name}" if path else str(name), depth + 1)
 
 
-def has_bytes(value: Any) -> bool:
-    """Whether there is something in a value that no JSON can hold: an attachment."""
-    if isinstance(value, dict):
-        return any(map(has_bytes, value.values()))
-    if isinstance(value, list):
-        return any(map(has_bytes, value))
-    return isinstance(value, bytes)
+def check_json(value: Any, path: str = "") -> None:
+    """Raises ``ValidationError`` for what no JSON can hold: an attachment."""
+    if isinstance(value, bytes):
+        raise _fault(path, "is an attachment: these are for audio alone")
+    if isinstance(value, dict | list):
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            check_json(item, f"{path}.{name}" if path else str(name))
 
 
 _ENDLESS = {float("inf"), float("-inf")}

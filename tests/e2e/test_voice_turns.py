@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -103,6 +104,23 @@ async def test_the_wake_word_is_waited_for(way: Door, mine: Account) -> None:
     assert len(client.named("wake_word")) == 1
     assert client.place("wake_word") < client.place("speech_started")
     assert len(client.named("speech_started")) == 1
+
+
+async def test_a_profile_of_ones_own_counts(way: Door, mine: Account) -> None:
+    profile = {"name": "deaf", "base": "vad-triggered", "turnDetection": {"minSpeechMs": 2_000}}
+    headers = {"Authorization": f"Bearer {mine.token}"}
+    async with (
+        aiohttp.ClientSession(mine.url, headers=headers) as http,
+        http.post("/v1/voice/profiles", json=profile) as answer,
+    ):
+        assert answer.status == 201
+    client = await way.open(mine)
+    assert (await client.call("voice_start", {"profile": "deaf"}))["profile"] == "deaf"
+    await heard(client, clip("what_time_is_it").pcm, SILENCE)
+    await client.call("voice_stop")
+    assert not client.named("speech_started")
+    assert (await client.call("voice_start", {}))["profile"] == "vad-triggered"
+    assert (await asked(client))["text"] == "what time is it"
 
 
 async def test_who_speaks_over_the_answer_interrupts_it(way: Door, mine: Account) -> None:

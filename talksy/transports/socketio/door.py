@@ -22,7 +22,7 @@ from talksy.ids import new_id
 from talksy.metrics import Metrics
 from talksy.transports.address import Network, client_address
 from talksy.transports.asking import bearer_of
-from talksy.transports.reading import has_bytes
+from talksy.transports.reading import check_json
 from talksy.transports.socketio import json
 from talksy.transports.socketio.desk import Desk, hello
 from talksy.transports.socketio.outbox import Link, Outbox
@@ -219,9 +219,13 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
         if desk is None:
             log.warning("event_before_connect")
             return
-        if data[0] != "audio" and any(map(has_bytes, data)):
-            await desk.malformed(ValidationError("attachments are for audio alone"), id)
-            return
+        if data[0] != "audio":
+            try:
+                for part in data:
+                    check_json(part)
+            except ValidationError as error:
+                await desk.malformed(error, id)
+                return
         await desk.receive(data[0], data[1:], id)
 
     async def _handle_ack(self, *_: Any) -> None:
