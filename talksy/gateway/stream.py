@@ -160,6 +160,9 @@ class Stream:
 
     async def close(self) -> None:
         """Listens no more; what was being said is understood first."""
+        if self.connection.closed:
+            for mouth in self.mouths.values():
+                mouth.mute()
         await self._deafen()
         if self._dictated:
             words, self._dictated = Words(" ".join(self._dictated)), []

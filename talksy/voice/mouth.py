@@ -6,7 +6,7 @@ still little is to be taken back when somebody speaks in between.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,6 +87,8 @@ class Mouth:
         self._played: tuple[float, float] | None = None
         """What the client told last, in milliseconds, and when."""
         self._hushed = False
+        self._quiet = asyncio.Event()
+        """Nothing more is sent."""
 
     # ---- what is to be said
 
@@ -128,11 +130,14 @@ class Mouth:
 
     def hush(self) -> None:
         """Nothing more is sent, and what was not played is taken back."""
-        if self._hushed:
-            return
-        self._hushed = True
-        if self._began_at is not None:
+        if not self._hushed and self._began_at is not None:
             self._speaker.clear(self._turn_id)
+        self.mute()
+
+    def mute(self) -> None:
+        """Nothing more is sent: nobody is there to hear it."""
+        self._hushed = True
+        self._quiet.set()
 
     async def _speak(self, texts: asyncio.Queue[str | None]) -> None:
         async def words() -> AsyncIterator[str]:
@@ -209,4 +214,6 @@ class Mouth:
             left = self._began_at + ms / 1000 - self._now()
             if left <= 0:
                 return
-            await asyncio.sleep(left)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._quiet.wait()

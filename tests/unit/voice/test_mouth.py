@@ -206,6 +206,19 @@ async def test_one_that_is_interrupted_keeps_what_was_heard() -> None:
     assert box.told == ["start", "play", "clear"]
 
 
+async def test_one_that_nobody_hears_any_more_ends_with_all_that_was_written() -> None:
+    box = Box()
+    text = "A long answer to somebody who has left the room before its end."
+    mouth = mouth_of(box, now=Clock())
+    turn = SpokenTurn(Turn(Script(text), [Prompt("user", "hi")]), mouth, Timing())
+    running = asyncio.create_task(turn.run(lambda _: None))
+    await box.stirred.wait()
+    mouth.mute()
+    ending = await running
+    assert isinstance(ending, Ending)
+    assert (ending.reason, ending.text, box.told) == ("completed", text, ["start", "play"])
+
+
 async def test_one_that_begins_anew_takes_back_what_it_said() -> None:
     box = Box()
     go_on = asyncio.Event()
