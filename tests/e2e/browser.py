@@ -38,7 +38,8 @@ class Browser:
         assert self.process.stdout is not None
         async with asyncio.timeout(SECONDS):
             while line := await self.process.stdout.readline():
-                event = Event(**json.loads(line, object_hook=_unpacked))
+                hook = _unpacked if b"$bytes" in line else None
+                event = Event(**json.loads(line, object_hook=hook))
                 self.events.append(event)
                 self._check(event)
                 if predicate(event):
