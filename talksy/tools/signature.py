@@ -16,13 +16,17 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 
 from talksy.tools.definition import Caller
-from talksy.tools.faults import path_of, validation_error
+from talksy.tools.faults import MAX_FAULTS, path_of, validation_error
 
 ARGUMENT = re.compile(r"(\s*)\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s+(\S.*)")
 
 
 class BadTool(TypeError):
     """A function cannot be a tool as it is. The text says what to change."""
+
+
+MOST_FAULTS = 1_000
+"""More are not told one by one: to write them down would hold up everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,10 @@ class Signature:
         return bound
 
     def _read(self, arguments: Mapping[str, Any]) -> BaseModel:
+        if len(arguments) > len(self._names) + MAX_FAULTS:
+            # Before anybody writes a line about each of them.
+            unknown = [name for name in arguments if name not in self._names][:MAX_FAULTS]
+            raise validation_error((name[:64], "there is no such parameter") for name in unknown)
         try:
             text = orjson.dumps(arguments)
         except TypeError as error:
@@ -66,6 +74,8 @@ class Signature:
             # As JSON, a string may be a time; strictly, it may not be a number.
             return self._model.model_validate_json(text, strict=True, extra="forbid")
         except pydantic.ValidationError as error:
+            if (count := error.error_count()) > MOST_FAULTS:
+                raise validation_error([("", f"they have {count} faults")]) from None
             faults = error.errors(include_url=False, include_input=False)
         raise validation_error((path_of(fault["loc"]), fault["msg"]) for fault in faults)
 

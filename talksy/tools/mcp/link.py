@@ -28,6 +28,11 @@ from talksy.tools.toolbox import Toolbox
 
 log = structlog.get_logger(__name__)
 
+CLOSED = "Connection closed"
+"""What the SDK says of a call whose connection ended."""
+MISSED = 3
+"""So often a server may leave the question for its tools unanswered while it works."""
+
 MAX_PAGES = 32
 EFFECT_ID = "talksy/effectId"
 """The field of ``_meta`` by which a server may know a call that is made again."""
@@ -119,7 +124,9 @@ class Link:
                     allow_input_required=True,
                 )
         except MCPError as error:
-            if error.code == types.CONNECTION_CLOSED:
+            # Servers use this number for errors of their own, too.
+            closed = self._gone is not None or error.message == CLOSED
+            if error.code == types.CONNECTION_CLOSED and closed:
                 raise ToolFailed(
                     f"{whose} went away in the call ({self._gone or 'the connection closed'}): "
                     "whether it did what it was asked is not known."
@@ -200,6 +207,7 @@ class Link:
 
     async def _follow(self, session: ClientSession, offers: Offers) -> None:
         """Takes over what changes, until the server is gone."""
+        missed = 0
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._patience.refresh):
@@ -212,11 +220,13 @@ class Link:
                 async with asyncio.timeout(self._patience.answer):
                     await self._list(session, offers)
             except TimeoutError:
-                if not self._calls:
+                missed += 1
+                # Some do one thing at a time, but not for ever.
+                if not self._calls or missed >= MISSED:
                     raise Gone("it does not answer any more") from None
-                # Some do one thing at a time.
                 self._news.set()
             else:
+                missed = 0
                 self._offer(list(offers.found.values()))
 
     async def _list(self, session: ClientSession, offers: Offers) -> None:
