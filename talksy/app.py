@@ -132,6 +132,10 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             log=state.log if state and leases else None,
             bus=state.bus if state and leases else None,
         )
+        workshop = Workshop(
+            toolbox, calls, clock, settings.tool_approval_timeout_ms, settings.tool_max_steps
+        )
+        stack.push_async_callback(workshop.settle)
         gateway = Gateway(
             auth=auth,
             sessions=sessions,
@@ -139,9 +143,7 @@ async def open_node(settings: Settings, handover: Handover | None = None) -> Asy
             lane=lane,
             history=History(database),
             journal=journal,
-            workshop=Workshop(
-                toolbox, calls, clock, settings.tool_approval_timeout_ms, settings.tool_max_steps
-            ),
+            workshop=workshop,
             model=models.usual,
             others=models.others,
             engines=engines,

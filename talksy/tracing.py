@@ -92,9 +92,11 @@ class TracedWatcher:
 
     def called(self, provider: str, model: str, outcome: str, seconds: float) -> None:
         """A call has ended: its span began ``seconds`` ago."""
-        from opentelemetry.trace import SpanKind
+        from opentelemetry.trace import SpanKind, get_current_span
 
         now = time_ns()
+        # The loop's clock is a little behind: nothing began before what it is part of.
+        turn = getattr(get_current_span(), "start_time", None) or 0
         span = self._tracer.start_span(
             f"chat {model}",
             kind=SpanKind.CLIENT,
@@ -104,7 +106,7 @@ class TracedWatcher:
                 "gen_ai.request.model": model,
                 "talksy.outcome": outcome,
             },
-            start_time=now - int(seconds * 1e9),
+            start_time=max(now - int(seconds * 1e9), turn),
         )
         if outcome not in FINE:
             _fail(span, outcome)

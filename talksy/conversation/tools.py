@@ -39,6 +39,10 @@ class Tools(Protocol):
         """
         ...
 
+    def ended(self, call_id: str) -> ToolDone | None:
+        """What a call came to, where that was known before it was cut short."""
+        ...
+
 
 class NoTools:
     """``Tools`` of a turn that has none."""
@@ -52,3 +56,7 @@ class NoTools:
     async def run(self, call: ToolCall, *, approved: bool) -> ToolDone:  # noqa: ARG002
         """There is nothing to call."""
         raise ToolNotFound
+
+    def ended(self, call_id: str) -> ToolDone | None:  # noqa: ARG002
+        """There is nothing to call."""
+        return None

@@ -162,9 +162,10 @@ class Turn:
         finally:
             self._scope = None
         try:
-            # What was opened is closed.
+            # What was opened is closed, also where the end came between a tool's and its telling.
             for call in list(self._open.values()):
-                self._close(_failed(call, ToolFailed("the turn ended before the tool did")))
+                cut = _failed(call, ToolFailed("the turn ended before the tool did"))
+                self._close(self._tools.ended(call.id) or cut)
         except Exception as error:  # noqa: BLE001 - as above
             reason, failure = "failed", self._ours(error)
         return self._ending(*(self._stopped or (reason, failure)))

@@ -136,10 +136,11 @@ class Calls:
 
     @writes
     def finish(self, connection: Connection, call_id: str, status: ToolStatus) -> None:
-        """Notes how a call ended."""
+        """Notes how a call of this node's ended."""
+        ours = tool_calls.c.owner == self._owner
         connection.execute(
             update(tool_calls)
-            .where(tool_calls.c.id == call_id, tool_calls.c.status == "running")
+            .where(tool_calls.c.id == call_id, tool_calls.c.status == "running", ours)
             .values(status=status)
         )
 

@@ -298,6 +298,11 @@ class Lane(TurnRows):
 
         Returns the turn, None where it has ended.
         """
+        of_turn = select(turns.c.session_id).where(turns.c.id == turn_id)
+        session_id = connection.execute(of_turn).scalar_one_or_none()
+        if session_id is None:
+            return None
+        alone(connection, session_id)
         return _want(connection, self._owner, turn_id, reason)
 
     @writes

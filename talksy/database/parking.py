@@ -159,14 +159,13 @@ def waiting(connection: Connection, turn_id: str) -> list[str]:
 
 
 def close(connection: Connection, turn: TurnRow) -> None:
-    """The turn has its ending: what its node left of its calls may have run, or never did."""
-    if turn.fence > 1:
-        connection.execute(delete(parked_turns).where(parked_turns.c.turn_id == turn.id))
+    """A turn that changed hands has its ending: what was left of its calls never runs, and what ran
+    on a node that died may have.
+    """
+    of_turn = tool_calls.c.turn_id == turn.id
+    connection.execute(delete(parked_turns).where(parked_turns.c.turn_id == turn.id))
+    undecided = tool_calls.c.status.in_(("waiting", "approved"))
+    connection.execute(update(tool_calls).where(of_turn, undecided).values(status="void"))
     if turn.taken:
-        of_turn = tool_calls.c.turn_id == turn.id
-        for status, became in {"running": "unknown", "approved": "failed"}.items():
-            connection.execute(
-                update(tool_calls)
-                .where(of_turn, tool_calls.c.status == status)
-                .values(status=became)
-            )
+        ran = tool_calls.c.status == "running"
+        connection.execute(update(tool_calls).where(of_turn, ran).values(status="unknown"))

@@ -46,6 +46,8 @@ KINDS: Mapping[str, type[Told]] = {
 }
 MOST_TOLD = 100_000
 """What is longer, in bytes, is not told on other nodes: they have one channel for all words."""
+ASKED = "asked"
+"""The word that a call waits which is too long to be told."""
 
 LEFT_MS = 600_000
 """So long an end waits for somebody who can be told of it."""
@@ -275,14 +277,27 @@ class ClientCalls:
         """Tells those on the other nodes as well, as far as a word reaches them."""
         self._tell(session_id, told)
         line = orjson.dumps([type(told).__name__, asdict(told)])
+        if len(line) > MOST_TOLD and isinstance(told, ToolAsked):
+            # Nobody shall decide unseen: the others read it where it is kept.
+            line = orjson.dumps([ASKED, told.call_id])
         if len(line) <= MOST_TOLD:
             self._news.tell("tools", f"{session_id} {line.decode()}")
 
     def _hear(self, word: str) -> None:
         session_id, _, line = word.partition(" ")
-        if self._registry.of(session_id):
-            kind, fields = orjson.loads(line)
+        if not self._registry.of(session_id):
+            return
+        kind, fields = orjson.loads(line)
+        if kind == ASKED:
+            self._spawn((session_id, f"show {fields}"), self._show(session_id, fields))
+        else:
             self._tell(session_id, KINDS[kind](**fields))
+
+    async def _show(self, session_id: str, call_id: str) -> None:
+        """Shows what waits for a person."""
+        for asked in await self.waiting(session_id):
+            if asked.call_id == call_id:
+                self._tell(session_id, asked)
 
     # ---- the end
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -16,7 +16,7 @@ from talksy.database.rows import TurnRow
 from talksy.errors import Overloaded, TalksyError, ToolFailed
 from talksy.events import ToolDone
 from talksy.messages import ToolCall, ToolSpec
-from talksy.tools import BASIC, Caller, Toolbox, ToolResult
+from talksy.tools import BASIC, Caller, Tool, Toolbox, ToolResult
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,7 @@ class Workshop:
     """How long a person is waited for."""
     steps: int = 8
     """So often a model may ask for tools in a turn."""
+    _notes: set[asyncio.Task[None]] = field(default_factory=set)
 
     def for_turn(self, row: TurnRow) -> "Hands":
         """The tools that whoever asked for this turn may use."""
@@ -55,6 +56,7 @@ class Workshop:
         session_id: str,
         turn: TurnRow | None = None,
         approved: bool = False,
+        ended: Callable[[ToolResult], None] | None = None,
     ) -> ToolResult:
         """Makes a call under a row that says so, as long as its ``turn`` is this node's.
 
@@ -71,20 +73,40 @@ class Workshop:
             turn=turn,
             approved=approved,
         )
-        user_id = await (self._surely(dispatch) if approved else dispatch(self.clock()))
-        if user_id is None:
-            # Another node has it: nobody is shown what this one says of it.
-            log.warning("call_not_made", session_id=session_id, call_id=call.id)
-            raise Overloaded
-        caller = Caller(call.id, user_id, session_id, scopes, turn.id if turn else None)
-        result = ToolResult("failed", error=ToolFailed("it was stopped").payload())
+        known = [ToolResult("failed", error=ToolFailed("it was stopped").payload())]
+
+        def note(result: ToolResult) -> None:
+            known.append(result)
+            if ended is not None:
+                ended(result)
+
         try:
-            result = await self.toolbox.run(tool, call.arguments, caller, wait=WAIT_SECONDS)
-        except TalksyError as error:
-            result = ToolResult("failed", error=error.payload())
+            user_id = await (self._surely(dispatch) if approved else dispatch(self.clock()))
+            if user_id is None:
+                # Another node has it: nobody is shown what this one says of it.
+                log.warning("call_not_made", session_id=session_id, call_id=call.id)
+                raise Overloaded
+            caller = Caller(call.id, user_id, session_id, scopes, turn.id if turn else None)
+            return await self._run(tool, call, caller, note)
         finally:
-            await self._note(call.id, result)
-        return result
+            # Beside, so that nothing can come between a result and its telling.
+            task = asyncio.create_task(self._note(call.id, known[-1]), name=f"call {call.id}")
+            self._notes.add(task)
+            task.add_done_callback(self._notes.discard)
+
+    async def _run(
+        self, tool: Tool, call: Asked, caller: Caller, note: Callable[[ToolResult], None]
+    ) -> ToolResult:
+        run = self.toolbox.run
+        try:
+            return await run(tool, call.arguments, caller, wait=WAIT_SECONDS, ended=note)
+        except TalksyError as error:
+            return ToolResult("failed", error=error.payload())
+
+    async def settle(self) -> None:
+        """Returns when it was noted how all calls ended."""
+        if self._notes:
+            await asyncio.wait(self._notes)
 
     async def _surely(self, dispatch: Callable[[int], Awaitable[str | None]]) -> str | None:
         """Notes an approved call, also where the database is away for a moment: what is approved
@@ -102,9 +124,9 @@ class Workshop:
     async def _note(self, call_id: str, result: ToolResult) -> None:
         try:
             await self.calls.finish(call_id, result.status)
-        except TalksyError as error:
-            # It is over all the same; after a crash it would count as one that may have run.
-            log.warning("call_not_noted", call_id=call_id, code=error.code)
+        except Exception as error:  # noqa: BLE001 - it is over all the same
+            # After a crash it would count as one that may have run.
+            log.warning("call_not_noted", call_id=call_id, error=type(error).__name__)
 
 
 class Hands:
@@ -113,6 +135,7 @@ class Hands:
     def __init__(self, shop: Workshop, row: TurnRow) -> None:
         self._shop = shop
         self._row = row
+        self._known: dict[str, ToolDone] = {}
         self._scopes = frozenset((BASIC if row.scope is None else row.scope).split())
 
     @property
@@ -137,5 +160,14 @@ class Hands:
             session_id=self._row.session_id,
             turn=self._row,
             approved=approved,
+            ended=lambda result: self._known.update({call.id: _done(call, result)}),
         )
-        return ToolDone(call.id, call.name, result.status, result.result, result.error, result.ms)
+        return _done(call, result)
+
+    def ended(self, call_id: str) -> ToolDone | None:
+        """As ``Tools.ended``."""
+        return self._known.get(call_id)
+
+
+def _done(call: ToolCall, result: ToolResult) -> ToolDone:
+    return ToolDone(call.id, call.name, result.status, result.result, result.error, result.ms)

@@ -86,6 +86,7 @@ class Execution:
         caller: Caller,
         wait: float,
         told: Callable[[], None] | None = None,
+        ended: Callable[[ToolResult], None] | None = None,
     ) -> ToolResult:
         """How a call ended. Raises ``ToolBusy``."""
         name = tool.definition.name
@@ -105,7 +106,7 @@ class Execution:
         began = perf_counter()
         outcome = "cancelled"
         try:
-            result = await self._run(tool, arguments, caller, slot)
+            result = await self._run(tool, arguments, caller, slot, ended)
             outcome = str(result.error["code"]) if result.error else "done"
         finally:
             seconds = perf_counter() - began
@@ -120,13 +121,27 @@ class Execution:
             log.warning("tool_does_not_end", tool=left.get_name())
 
     async def _run(
-        self, tool: Tool, arguments: Mapping[str, Any], caller: Caller, slot: Slot
+        self,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        caller: Caller,
+        slot: Slot,
+        ended: Callable[[ToolResult], None] | None,
     ) -> ToolResult:
         definition = tool.definition
         work = asyncio.create_task(self._stepped(tool, arguments, caller), name=definition.name)
         kept = asyncio.create_task(self._keep(work, slot), name=definition.name)
         self._running.add(kept)
         kept.add_done_callback(self._freed)
+        known: list[ToolResult] = []
+
+        def note(work: asyncio.Task[Any]) -> None:
+            if not work.cancelled():
+                known.append(self._result(definition, work))
+                if ended is not None:
+                    ended(known[0])
+
+        work.add_done_callback(note)
         try:
             await asyncio.wait({work}, timeout=self._seconds(definition))
             late = work.cancel() if not work.done() else False
@@ -141,7 +156,7 @@ class Execution:
             limit = round(self._seconds(definition) * 1000)
             error: TalksyError = ToolTimeout(f"{definition.name} took longer than {limit} ms.")
             return ToolResult("failed", error=error.payload())
-        return self._result(definition, work)
+        return known[0] if known else self._result(definition, work)
 
     async def _keep(self, work: asyncio.Task[Any], slot: Slot) -> None:
         """Holds the slot for as long as there is work in it."""

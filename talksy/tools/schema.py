@@ -46,6 +46,32 @@ class SchemaFault(ValueError):
     """What is wrong with a tool, to be said of it."""
 
 
+class Fit:
+    """Whether long arguments fit a schema of ours, found out without telling of each fault."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        shared = {key: schema[key] for key in ("$defs",) if key in schema}
+        self._whole = _ours({**schema})
+        self._parts = {
+            name: _ours({**shared, **part}) for name, part in schema.get("properties", {}).items()
+        }
+
+    def faults(self, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """The arguments that are wrong, as (name, message)."""
+        if self._whole.is_valid(arguments):
+            return []
+        wrong = [
+            (name, "does not fit the tool's schema")
+            for name, part in self._parts.items()
+            if name in arguments and not part.is_valid(arguments[name])
+        ]
+        return wrong or [("", "they do not fit the tool's schema")]
+
+
+def _ours(schema: dict[str, Any]) -> Any:
+    return jsonschema_rs.validator_for(schema, mask="this", offline=True)
+
+
 class Checks:
     """A schema, ready to check values by. What refers to itself is checked to its first turn."""
 

@@ -4,7 +4,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import orjson
@@ -25,6 +25,8 @@ class BadTool(TypeError):
     """A function cannot be a tool as it is. The text says what to change."""
 
 
+LONG = 16_384
+"""Bytes of JSON beyond which it is only told which arguments are wrong, and not where in them."""
 MOST_FAULTS = 1_000
 """More are not told one by one: to write them down would hold up everybody."""
 
@@ -43,6 +45,8 @@ class Signature:
     """The function's names of the parameters, by theirs in the schema."""
     _defaults: Mapping[str, Any]
     """As JSON has them, by the names in the schema."""
+    _quick: list[Any] = field(default_factory=list)
+    """Who looks at long arguments first, once there were some."""
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments with defaults filled in. Raises ``ValidationError`` with each path."""
@@ -70,6 +74,8 @@ class Signature:
             text = orjson.dumps(arguments)
         except TypeError as error:
             raise validation_error([("", "they are not JSON")]) from error
+        if len(text) > LONG:
+            self._look(arguments)
         try:
             # As JSON, a string may be a time; strictly, it may not be a number.
             return self._model.model_validate_json(text, strict=True, extra="forbid")
@@ -78,6 +84,15 @@ class Signature:
                 raise validation_error([("", f"they have {count} faults")]) from None
             faults = error.errors(include_url=False, include_input=False)
         raise validation_error((path_of(fault["loc"]), fault["msg"]) for fault in faults)
+
+    def _look(self, arguments: Mapping[str, Any]) -> None:
+        """Looks whether long arguments fit: to find each fault in them would hold up everybody."""
+        from talksy.tools.schema import Fit  # not in the sandbox: there it was checked before
+
+        if not self._quick:
+            self._quick.append(Fit(self.schema))
+        if faults := self._quick[0].faults(arguments):
+            raise validation_error(faults)
 
 
 def read_signature(function: Callable[..., Any]) -> Signature:

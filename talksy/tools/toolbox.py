@@ -132,12 +132,13 @@ class Toolbox:
         *,
         wait: float = 0.0,
         began: Callable[[], None] | None = None,
+        ended: Callable[[ToolResult], None] | None = None,
     ) -> ToolResult:
         """Calls a tool with checked arguments, once there is room; waits ``wait`` seconds for it
-        and calls ``began`` when it is there.
+        and calls ``began`` when it is there, and ``ended`` as soon as it is known how it ended.
 
         Whatever the tool does is a result: only ``ToolBusy`` is raised. When this returns or is
         cancelled, sandboxed work has really stopped and its room is free. A trusted tool is waited
         for as long as it may take to end, and keeps its room until it has.
         """
-        return await self._execution.run(tool, arguments, caller, wait, began)
+        return await self._execution.run(tool, arguments, caller, wait, began, ended)

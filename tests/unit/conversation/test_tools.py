@@ -25,6 +25,7 @@ class Box:
 
     def __init__(self) -> None:
         self.made: list[tuple[str, Mapping[str, Any], bool]] = []
+        self.late: dict[str, ToolDone] = {}
         self.running = 0
         self.most = 0
         self.go = asyncio.Event()
@@ -51,6 +52,9 @@ class Box:
         finally:
             self.running -= 1
         return ToolDone(call.id, call.name, "done", call.arguments["number"] * 2, ms=1)
+
+    def ended(self, call_id: str) -> ToolDone | None:
+        return self.late.get(call_id)
 
 
 def call(name: str = "double", number: Any = 21, **more: Any) -> ToolCall:
@@ -175,6 +179,19 @@ async def test_stopping_a_turn_ends_its_calls_and_closes_each() -> None:
     asked = [part.call_id for part in given if isinstance(part, ToolAsked)]
     assert sorted(done.call_id for done in results(given)) == sorted(asked)
     assert {done.status for done in results(given)} == {"failed"}
+
+
+async def test_what_was_done_before_the_end_is_not_told_as_undone() -> None:
+    box = Box()
+    given: list[Given] = []
+    turn = Turn(Rounds([call("slow")], ["never"]), [Prompt("user", "hello")], box)
+    running = asyncio.create_task(turn.run(given.append))
+    await box.begun.wait()
+    asked = next(part for part in given if isinstance(part, ToolAsked))
+    box.late[asked.call_id] = ToolDone(asked.call_id, "slow", "done", 42)
+    turn.stop("cancelled")
+    await running
+    assert [(done.status, done.result) for done in results(given)] == [("done", 42)]
 
 
 async def test_a_long_result_is_cut_for_the_model_alone() -> None:

@@ -240,3 +240,18 @@ def test_what_cannot_be_a_tool_is_told_what_to_change(
 ) -> None:
     with pytest.raises(BadTool, match=advice):
         tool(**options)(function)
+
+
+def test_what_is_wrong_with_long_arguments_is_told_without_telling_all_of_it() -> None:
+    @tool
+    async def add(numbers: list[int], name: str = "x") -> int:
+        """Adds numbers."""
+        return sum(numbers) + len(name)
+
+    with pytest.raises(ValidationError) as wrong:
+        add.check({"numbers": ["a"] * 100_000})
+    assert wrong.value.faults == (("numbers", "does not fit the tool's schema"),)
+    with pytest.raises(ValidationError) as unknown:
+        add.check({"numbers": [1], **dict.fromkeys(map(str, range(50_000)), 1)})
+    assert len(unknown.value.faults) == 20
+    assert add.check({"numbers": [1] * 100_000})["name"] == "x"
