@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     and_,
     bindparam,
@@ -94,16 +95,7 @@ class Calls:
         None where it must not: this node does not write the turn any more, or the call was not
         ``approved`` as it should have been, or is under way already.
         """
-        fenced = (
-            exists().where(
-                turns.c.id == turn.id,
-                turns.c.fence == turn.fence,
-                turns.c.owner == self._owner,
-                turns.c.status == "running",
-            )
-            if turn is not None
-            else literal(True)
-        )
+        fenced = self._writes(turn)
         if approved:
             noted = connection.execute(
                 update(tool_calls)
@@ -135,13 +127,37 @@ class Calls:
         return connection.execute(owner).scalar_one_or_none()
 
     @writes
-    def finish(self, connection: Connection, call_id: str, status: ToolStatus) -> None:
-        """Notes how a call of this node's ended."""
+    def finish(
+        self,
+        connection: Connection,
+        call_id: str,
+        status: ToolStatus,
+        turn: TurnRow | None = None,
+    ) -> None:
+        """Notes how a call of this node's ended, unless another has its turn by now: what was cut
+        short for that may have had its effect.
+        """
         ours = tool_calls.c.owner == self._owner
+        lost = (
+            exists().where(turns.c.id == turn.id, turns.c.fence != turn.fence)
+            if turn is not None
+            else literal(False)
+        )
         connection.execute(
             update(tool_calls)
-            .where(tool_calls.c.id == call_id, tool_calls.c.status == "running", ours)
+            .where(tool_calls.c.id == call_id, tool_calls.c.status == "running", ours, ~lost)
             .values(status=status)
+        )
+
+    def _writes(self, turn: TurnRow | None) -> ColumnElement[bool]:
+        """Whether a turn is this node's to write, within a statement."""
+        if turn is None:
+            return literal(True)
+        return exists().where(
+            turns.c.id == turn.id,
+            turns.c.fence == turn.fence,
+            turns.c.owner == self._owner,
+            turns.c.status == "running",
         )
 
     @writes

@@ -90,7 +90,8 @@ class Workshop:
             return await self._run(tool, call, caller, note)
         finally:
             # Beside, so that nothing can come between a result and its telling.
-            task = asyncio.create_task(self._note(call.id, known[-1]), name=f"call {call.id}")
+            noting = self._note(call.id, known[-1], turn)
+            task = asyncio.create_task(noting, name=f"call {call.id}")
             self._notes.add(task)
             task.add_done_callback(self._notes.discard)
 
@@ -121,9 +122,9 @@ class Workshop:
                     raise
             await asyncio.sleep(PAUSE)
 
-    async def _note(self, call_id: str, result: ToolResult) -> None:
+    async def _note(self, call_id: str, result: ToolResult, turn: TurnRow | None) -> None:
         try:
-            await self.calls.finish(call_id, result.status)
+            await self.calls.finish(call_id, result.status, turn)
         except Exception as error:  # noqa: BLE001 - it is over all the same
             # After a crash it would count as one that may have run.
             log.warning("call_not_noted", call_id=call_id, error=type(error).__name__)

@@ -329,6 +329,21 @@ async def test_a_tool_whose_node_died_may_have_run_and_is_not_run_again(
     assert b.announced == []
 
 
+async def test_a_node_that_lost_a_turn_does_not_say_how_its_calls_ended(
+    fleet: Fleet, hand: Hand
+) -> None:
+    a = await node(fleet, "node_a")
+    turn_id = await ask(a, [call("wait")], ["never"])
+    await until(lambda: bool(hand.made))
+    ((_, call_id),) = hand.made
+    moved = turns.update().where(turns.c.id == turn_id).values(owner="node_x", fence=2)
+    await a.database.write(lambda rows: rows.execute(moved))
+    await until(lambda: a.journal.running == 0)
+    assert a.tools is not None
+    await a.tools.settle()
+    assert await status(fleet, call_id) in {"running", "unknown"}
+
+
 async def test_what_was_approved_and_not_begun_is_done_by_whoever_takes_over(
     fleet: Fleet, hand: Hand
 ) -> None:
