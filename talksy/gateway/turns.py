@@ -262,6 +262,7 @@ class Turns:
             if row.runs_at(self._lane.owner):
                 continue  # it begins here, and shows itself
             if any(0 <= item.turns < row.ordinal for item in self._registry.of(session_id)):
+                await self._journal.former_ended(row)
                 await self._show(row, await self._journal.open_turn(row))
 
     async def _look(self) -> None:

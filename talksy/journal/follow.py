@@ -153,6 +153,23 @@ class Follower:
             followed.waiting -= 1
         return followed.mirror.end
 
+    async def former_ended(self, row: TurnRow, seconds: float) -> None:
+        """Returns when what is read of the session's earlier turns has its ending, which their rows
+        have had since this one began; no later than so long.
+        """
+        former = [
+            followed
+            for followed in self._turns.values()
+            if followed.mirror.session_id == row.session_id
+            and followed.mirror.turn_id != row.id
+            and followed.mirror.end is None
+            and followed.mirror.readers
+        ]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for followed in former:
+                    await followed.ended.wait()
+
     async def recall(self, row: TurnRow) -> Mirror | None:
         """An ended turn with all its events; None where the log does not have them any more."""
         if self._log is None:

@@ -39,6 +39,9 @@ from talksy.wheel import Wheel
 
 log = structlog.get_logger(__name__)
 
+FORMER_SECONDS = 1.0
+"""So long the next turn is held back where the last one's ending is on its way."""
+
 Compose = Callable[[TurnRow, Again | None], Awaitable[Course]]
 """Makes the turn of a row: its conversation, its model and its tools; one that was parked goes on
 where it stood."""
@@ -283,6 +286,12 @@ class Journal:
         if not row.ended:
             return self._follower.open(row)
         return await self._follower.recall(row) or Mirror.past(row)
+
+    async def former_ended(self, row: TurnRow) -> None:
+        """Gives the endings of earlier turns a moment to come, so that they are told before this
+        one begins.
+        """
+        await self._follower.former_ended(row, FORMER_SECONDS)
 
     async def read(
         self, session_id: str, turn_id: str, after: int, wake: Callable[[], None]
