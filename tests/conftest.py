@@ -21,24 +21,12 @@ GRACE_SECONDS = 0.5
 
 _blocked: list[str] = []
 _run = asyncio.Handle._run
-_swept = 0.0
-"""What the garbage collector took by now: it goes through all that thousands of tests have left,
-which is none of the callback's in which it happens to run."""
-
-
-def _sweep(phase: str, _info: dict[str, int]) -> None:
-    global _swept  # noqa: PLW0603
-    _swept += -time.thread_time() if phase == "start" else time.thread_time()
-
-
-gc.callbacks.append(_sweep)
 
 
 def _timed(handle: asyncio.Handle) -> None:
-    began, worked, swept = time.monotonic(), time.thread_time(), _swept
+    began, worked = time.monotonic(), time.thread_time()
     _run(handle)
     worked, took = time.thread_time() - worked, time.monotonic() - began
-    worked -= _swept - swept
     if worked > BUSY_SECONDS or took > STILL_SECONDS:
         _blocked.append(
             f"{handle} held the loop for {took:.1f} s, {worked:.1f} s of them computing"
@@ -47,6 +35,13 @@ def _timed(handle: asyncio.Handle) -> None:
 
 # The loop's debug mode tells as much, and slows everything down to do so.
 asyncio.Handle._run = _timed  # type: ignore[method-assign, assignment]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def garbage_is_this_modules_own() -> None:
+    """What thousands of tests have left is not gone through again in the middle of a callback."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
