@@ -6,6 +6,10 @@ VENV ?= .venv
 WORKERS ?= 2
 BIN := $(VENV)/bin
 JS := tests/e2e/js
+# What is measured takes twice as long, to start above all: of what starts servers these are enough.
+MEASURED_TESTS := tests/unit tests/integration tests/contracts tests/e2e/test_chat.py \
+	tests/e2e/test_check.py tests/e2e/test_cli.py tests/e2e/test_voice.py \
+	$(filter-out %_bad_input.py %_limits.py %_restart.py,$(wildcard tests/e2e/test_contract_*.py))
 
 # The first Python that is new enough; say PYTHON=… for another one.
 PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python; do \
@@ -13,7 +17,7 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python; d
 	echo $$each; break; fi; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test coverage test-unit test-integration test-e2e lint types fmt bench fuzz faults fleet clean
+.PHONY: help run dev test coverage test-rest test-unit test-integration test-e2e lint types fmt bench fuzz faults soak fleet load clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +31,14 @@ dev: $(VENV)/.installed-dev ## The same, started again at each change of the cod
 test: $(VENV)/.installed-test $(JS)/node_modules/.installed ## Install what the tests need and run them all
 	$(BIN)/python -m $(MEASURED) pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
-coverage: ## The same, and tell which lines they have not been to
+coverage: ## Run most of them, and tell which lines they have not been to
 	@rm -f .coverage .coverage.*
-	@$(MAKE) test MEASURED='coverage run -m'
+	@$(MAKE) test MEASURED='coverage run -m' ARGS='$(MEASURED_TESTS) $(ARGS)'
 	@$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
+
+test-rest: ## Run those that `make coverage` leaves out
+	@$(MAKE) test ARGS='$(addprefix --ignore=,$(MEASURED_TESTS)) $(ARGS)'
 
 test-unit: $(VENV)/.installed-test ## Run the tests that need nothing but Python
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py $(ARGS)
@@ -62,8 +69,16 @@ fuzz: $(VENV)/.installed-test ## Send nonsense to a running server: make fuzz AR
 faults: $(VENV)/.installed-test ## Break a fleet of nodes in every way: make faults ARGS="--only killed --runs 3"
 	$(BIN)/python -m tests.faults $(ARGS)
 
+soak: $(VENV)/.installed-test ## Let a voice stream live through a simulated day: make soak ARGS="--hours 24"
+	$(BIN)/python -m tests.soak $(ARGS)
+
 fleet: $(VENV)/.installed-test $(JS)/node_modules/.installed ## Run three nodes behind nginx; restart them under load: make fleet ARGS=--test
 	@$(BIN)/python -m tests.fleet $(ARGS)
+
+load: $(VENV)/.installed-load ## Load a server, and fail where it is too slow or loses something: make load HOST=… SHAPE=ramp
+	@$(BIN)/python -m loadtests $(if $(filter command,$(origin HOST)),--host $(HOST)) $(if $(SHAPE),--shape $(SHAPE)) \
+		$(if $(USERS),--users $(USERS)) $(if $(RUN_TIME),--run-time $(RUN_TIME)) \
+		$(if $(MIX),--mix $(MIX)) $(if $(FLEET),--fleet) $(if $(WEB),--web) $(ARGS)
 
 clean: ## Remove what was installed and built; data stays
 	rm -rf $(VENV) $(JS)/node_modules benchmarks/node/node_modules build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
@@ -83,6 +98,11 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-load: pyproject.toml | $(BIN)/python
+	@echo "installing Talksy and Locust into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[load]'
 	@touch $@ $(VENV)/.installed
 
 # The stock JavaScript client runs on the system's Node, or on one from a wheel.

@@ -11,6 +11,8 @@ from typing import Any
 import structlog
 
 from talksy.ai.llm import Choice, LanguageModel
+from talksy.ai.stt import Recognizer
+from talksy.ai.tts import Synthesizer
 from talksy.database import CLOCK_MS, Database
 from talksy.gateway import Gateway
 from talksy.journal import Journal
@@ -37,6 +39,8 @@ class NodeHealth:
         journal: Journal,
         limiter: Limiter,
         models: Sequence[Choice],
+        hearers: Sequence[Choice[Recognizer]] = (),
+        speakers: Sequence[Choice[Synthesizer]] = (),
         state: RedisState | None = None,
     ) -> None:
         self._gateway = gateway
@@ -44,6 +48,8 @@ class NodeHealth:
         self._journal = journal
         self._limiter = limiter
         self._models = models
+        self._hearers = hearers
+        self._speakers = speakers
         self._state = state
         self._pinged: tuple[float, list[float | None]] | None = None
 
@@ -118,23 +124,28 @@ class NodeHealth:
         return said
 
     async def _ask_providers(self) -> dict[str, Any]:
-        """How the models stand, the usual one first: without it answers are degraded.
+        """How the models stand, the usual one first: without it answers are degraded. And how those
+        stand who hear and speak.
 
         Accounts, history and running turns are served all the same.
         """
-        took = await self._latencies()
-        models = [_standing(*pair) for pair in zip(self._models, took, strict=True)]
-        return {**models[0], "models": models}
+        took = iter(await self._latencies())
+        models, stt, tts = (
+            [_standing(choice, next(took)) for choice in choices]
+            for choices in (self._models, self._hearers, self._speakers)
+        )
+        return {**models[0], "models": models, "stt": stt, "tts": tts}
 
     async def _latencies(self) -> list[float | None]:
         """How long each provider took to answer, in ms; None where it did not."""
         if self._pinged is None or self._pinged[0] <= time.monotonic():
-            took = await asyncio.gather(*(_ping(choice.model) for choice in self._models))
+            choices: tuple[Choice[Any], ...] = (*self._models, *self._hearers, *self._speakers)
+            took = await asyncio.gather(*(_ping(choice.model) for choice in choices))
             self._pinged = (time.monotonic() + PROVIDER_SECONDS, took)
         return self._pinged[1]
 
 
-def _standing(choice: Choice, took: float | None) -> dict[str, Any]:
+def _standing(choice: Choice[Any], took: float | None) -> dict[str, Any]:
     provider, model = choice.names
     breaker = choice.breaker.state
     state = "ok" if took is not None and breaker == "closed" else "degraded"
@@ -142,7 +153,7 @@ def _standing(choice: Choice, took: float | None) -> dict[str, Any]:
     return said if took is None else {**said, "latencyMs": took}
 
 
-async def _ping(model: LanguageModel) -> float | None:
+async def _ping(model: LanguageModel | Recognizer | Synthesizer) -> float | None:
     started = time.perf_counter()
     try:
         async with asyncio.timeout(PATIENCE):

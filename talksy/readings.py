@@ -74,6 +74,11 @@ def add_readings(
         lambda: auth.stats()["passwords"]["completed"],
     )
     counter(
+        "talksy_passwords_refused",
+        "Passwords that were not: there was no time for them.",
+        lambda: auth.stats()["passwords"]["refused"],
+    )
+    counter(
         "talksy_refresh_replays",
         "Refresh tokens used again after their grace: their families were revoked.",
         lambda: auth.stats()["replays"],

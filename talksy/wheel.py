@@ -8,6 +8,10 @@ import structlog
 log = structlog.get_logger(__name__)
 
 
+_NEXT = -1
+"""The tick of what is called in the next turn of the loop."""
+
+
 class Timed(Protocol):
     """What waits on a wheel: for one moment at a time."""
 
@@ -16,6 +20,20 @@ class Timed(Protocol):
 
     def expire(self) -> None:
         """Its time has come."""
+
+
+class _Nap:
+    """Somebody who sleeps."""
+
+    __slots__ = ("due", "over")
+
+    def __init__(self, over: "asyncio.Future[None]") -> None:
+        self.due = 0
+        self.over = over
+
+    def expire(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
 
 
 class Wheel:
@@ -27,6 +45,7 @@ class Wheel:
     def __init__(self, grain: float) -> None:
         self.grain = grain
         self._ticks: dict[int, list[Timed]] = {}
+        self._soon: list[Timed] = []
         self._tick = 0
         self._epoch = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -47,6 +66,24 @@ class Wheel:
         timed.due = max(self._tick, int(now + seconds / self.grain)) + 1
         self._ticks.setdefault(timed.due, []).append(timed)
 
+    def put_next(self, timed: Timed) -> None:
+        """Calls ``timed`` in the next turn of the loop, and not when it waited for before."""
+        timed.due = _NEXT
+        if not self._soon:
+            loop = self._loop = self._loop or asyncio.get_running_loop()
+            loop.call_soon(self._next)
+        self._soon.append(timed)
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns after so many seconds, or up to one grain later."""
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        nap = _Nap(loop.create_future())
+        self.put(nap, seconds)
+        try:
+            await nap.over
+        finally:
+            nap.due = 0
+
     def take_off(self, timed: Timed) -> None:
         """It waits for nothing any more."""
         timed.due = 0
@@ -54,12 +91,19 @@ class Wheel:
     def close(self) -> None:
         """Nobody is called any more."""
         self._ticks.clear()
+        self._soon.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _next(self) -> None:
+        soon, self._soon = self._soon, []
+        for timed in soon:
+            if timed.due == _NEXT:
+                self._call(timed)
+
     def _arm(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         self._timer = loop.call_at(self._epoch + (self._tick + 1) * self.grain, self._turn)
 
     def _turn(self) -> None:

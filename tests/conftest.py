@@ -53,6 +53,13 @@ def loop_goes_on() -> Iterator[None]:
         pytest.fail("\n".join(_blocked), pytrace=False)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def contracts_read() -> None:
+    """They are long: the first test that meets one does not stand still for it."""
+    contract.rest()
+    contract.sockets()
+
+
 _read, _start = aiohttp.ClientResponse.read, aiohttp.ClientResponse.start
 
 

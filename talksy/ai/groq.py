@@ -1,11 +1,12 @@
 """Groq."""
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import groq
 import httpx
 
-from talksy.ai.vendor import Vendor
+from talksy.ai.vendor import Access, Vendor, client_options
 
 GROQ_URL = "https://api.groq.com"
 
@@ -21,23 +22,7 @@ class Groq(Vendor):
     timeouts = (groq.APITimeoutError, httpx.TimeoutException)
 
     def __init__(
-        self,
-        settings: Mapping[str, str],
-        *,
-        api_key: str,
-        model: str,
-        base_url: str | None,
-        connect_timeout: float,
-        read_timeout: float,
+        self, settings: Mapping[str, str], *, model: str, **access: Unpack[Access]
     ) -> None:
-        timeout = groq.Timeout(read_timeout, connect=connect_timeout)
-        client = groq.AsyncGroq(
-            # Both are named even when empty: the SDK would look into the environment.
-            api_key=api_key or "none",
-            base_url=base_url or GROQ_URL,
-            timeout=timeout,
-            max_retries=0,
-            # Where a server points to, nobody has agreed to send conversations.
-            http_client=groq.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
-        )
+        client = groq.AsyncGroq(**client_options(groq, GROQ_URL, **access))
         super().__init__(client, model, settings)

@@ -1,12 +1,13 @@
 """OpenAI, and every server that speaks its API."""
 
 from collections.abc import Mapping
+from typing import Unpack
 from urllib.parse import urlsplit
 
 import httpx2
 import openai
 
-from talksy.ai.vendor import Vendor
+from talksy.ai.vendor import Access, Vendor, client_options
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -24,27 +25,13 @@ class OpenAI(Vendor):
     timeouts = (openai.APITimeoutError, httpx2.TimeoutException)
 
     def __init__(
-        self,
-        settings: Mapping[str, str],
-        *,
-        api_key: str,
-        model: str,
-        base_url: str | None,
-        connect_timeout: float,
-        read_timeout: float,
+        self, settings: Mapping[str, str], *, model: str, **access: Unpack[Access]
     ) -> None:
-        timeout = openai.Timeout(read_timeout, connect=connect_timeout)
-        client = openai.AsyncOpenAI(
-            # Both are named even when empty: the SDK would look into the environment.
-            api_key=api_key or "none",
-            base_url=base_url or OPENAI_URL,
-            timeout=timeout,
-            max_retries=0,
-            # Where a server points to, nobody has agreed to send conversations.
-            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
-        )
+        client = openai.AsyncOpenAI(**client_options(openai, OPENAI_URL, **access))
         # Azure answers to the names of deployments and lists those of models.
-        super().__init__(client, model, settings, lists_all=not hosted(base_url, ".azure.com"))
+        super().__init__(
+            client, model, settings, lists_all=not hosted(access.get("base_url"), ".azure.com")
+        )
 
 
 def hosted(base_url: str | None, *endings: str) -> bool:

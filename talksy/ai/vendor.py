@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Required, TypedDict
 
 import structlog
 
@@ -61,6 +61,41 @@ _AWAY: Sequence[tuple[type[Exception], str]] = (
     (ConnectionRefusedError, "nothing listens there: check {url}"),
 )
 """What may be at the bottom of a connection that failed, and what the operator can do."""
+
+
+class Access(TypedDict, total=False):
+    """How a vendor is reached. Times are in seconds."""
+
+    api_key: Required[str]
+    """May be empty for servers that ask for none."""
+    base_url: str | None
+    """Another server than the vendor's."""
+    connect_timeout: float
+    """To reach the server."""
+    read_timeout: float
+    """The longest silence, before the first byte or after it."""
+
+
+def client_options(
+    sdk: Any,
+    url: str,
+    *,
+    api_key: str,
+    base_url: str | None = None,
+    connect_timeout: float = 5.0,
+    read_timeout: float = 60.0,
+) -> dict[str, Any]:
+    """What the client of an SDK is made with, of an ``Access``; ``url`` is the vendor's server."""
+    timeout = sdk.Timeout(read_timeout, connect=connect_timeout)
+    return {
+        # Both are named even when empty: the SDKs would look into the environment.
+        "api_key": api_key or "none",
+        "base_url": base_url or url,
+        "timeout": timeout,
+        "max_retries": 0,
+        # Where a server points to, nobody has agreed to send conversations.
+        "http_client": sdk.DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
+    }
 
 
 class Vendor:

@@ -92,10 +92,16 @@ class Auth:
         await self._accounts.register(account, family, self._kept(token, now))
         return self._grant(family, account.scope, token, now, _user(account))
 
+    def must_have_room(self) -> None:
+        """Raises ``Overloaded`` where a login would be refused now: before anything is looked up
+        for somebody who cannot be served.
+        """
+        self._passwords.must_have_room()
+
     async def login(self, email: str, password: str) -> Grant:
         """A new login. Raises ``InvalidCredentials``, whichever of the two is wrong and after the
         same work, or ``Overloaded``."""
-        self._passwords.must_have_room()
+        self.must_have_room()
         account = await self._find(email)
         hashed = account.password_hash if account else None
         if not await self._passwords.check(password, hashed) or account is None:
@@ -250,11 +256,15 @@ class Auth:
         self._callbacks.append(callback)
 
     def stats(self) -> dict[str, Any]:
-        """``{tokens: {hits, misses, size}, users: {…}, passwords: {completed}, replays}``."""
+        """``{tokens: {hits, misses, size}, users: {…}, passwords: {completed, refused},
+        replays}``."""
         return {
             "tokens": asdict(self._tokens.counts()),
             "users": asdict(self._users.counts()),
-            "passwords": {"completed": self._passwords.completed},
+            "passwords": {
+                "completed": self._passwords.completed,
+                "refused": self._passwords.refused,
+            },
             "replays": self._replays,
         }
 

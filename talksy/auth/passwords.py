@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import bcrypt
@@ -19,19 +20,63 @@ from talksy.errors import Overloaded
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 2.0
-"""How long somebody waits for those before: who would have to wait longer is told so, at once as
-far as it can be foreseen."""
+"""How long somebody waits for those before: who would have to wait longer is told so on arrival."""
+LONGEST_SECONDS = 30.0
+"""After so long somebody is told so whose turn was foreseen and has not come: a machine that had
+time for passwords may have none any more."""
+RECENT_SECONDS = 10.0
+"""So long what one took says what the next will take."""
+IDLE_SHARE = 0.25
+"""So much of one's CPU time the machine counts as idle for those that have just begun: until they
+have done more, what they got says little.
+"""
 NICE = 19
 """The least weight that Linux knows: who hashes has the time that streams leave. Not its class for
 the idle, which may never come to give the GIL back where other programs are busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one took, in seconds."""
+
+    ended: float
+    wall: float
+    cpu: float
+
+
+class Work:
+    """What the thread that makes it works on from now on."""
+
+    __slots__ = ("_before", "_clock", "began")
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self._before = time.thread_time()
+        self._clock: int | None = None
+        if sys.platform == "linux":
+            self._clock = time.pthread_getcpuclockid(threading.get_ident())
+
+    def cpu(self, now: float, whole: float) -> float:
+        """The CPU seconds it had until ``now``, as other threads can tell; ``whole`` is what one
+        needs. Where only a thread itself can read its clock, it had a core until it should be done.
+        """
+        if self._clock is None:
+            return min(now - self.began, whole)
+        return time.clock_gettime(self._clock) - self._before
+
+    def done(self) -> Done:
+        """What it took; for its own thread."""
+        now = time.monotonic()
+        return Done(now, now - self.began, max(time.thread_time() - self._before, 1e-6))
 
 
 class Passwords:
     """Hashes and checks passwords; open it with ``async with``.
 
     ``threads`` run at once (bcrypt gives the GIL back) and at most ``waiting`` more wait, fewer
-    where that would take longer than ``PATIENCE_SECONDS``; beyond that everything raises
-    ``Overloaded``.
+    where that would take longer than ``PATIENCE_SECONDS`` at the pace of the moment; beyond that
+    everything raises ``Overloaded`` on arrival. Who was not refused then has its turn, within
+    ``LONGEST_SECONDS``.
     """
 
     def __init__(self, *, rounds: int = 12, threads: int = 2, waiting: int = 64) -> None:
@@ -44,13 +89,14 @@ class Passwords:
         self._lock = threading.Lock()
         self._inside = 0
         """How many are worked on or wait."""
-        self._pace = 0.0
-        """About how many seconds one takes, as of late."""
-        self._began: dict[int, float] = {}
-        """When each thread that works now began."""
+        self._running: dict[int, Work] = {}
+        """What each thread works on now."""
+        self._last: Done | None = None
         self._dummy = b""
         self.completed = 0
         """Hashes made and passwords checked so far."""
+        self.refused = 0
+        """How many were not, for want of time."""
 
     async def __aenter__(self) -> Self:
         self._dummy = (await self.hash(secrets.token_urlsafe(16))).encode()
@@ -97,13 +143,27 @@ class Passwords:
         """Raises ``Overloaded`` where the next one would be refused: before anything is looked up
         for somebody who cannot be served.
         """
-        # On a full machine those that run say more than those that have ended.
-        slowest = time.monotonic() - min(list(self._began.values()), default=time.monotonic())
-        pace = max(self._pace, slowest)
         # Until one of the threads is free.
-        wait = max(0, self._inside - self._threads + 1) * pace / self._threads
+        ahead = max(0, self._inside - self._threads + 1)
+        wait = ahead * self._pace(time.monotonic()) / self._threads
         if self._inside >= self._most or wait > PATIENCE_SECONDS:
+            self.refused += 1
             raise Overloaded(retry_after=1)
+
+    def _pace(self, now: float) -> float:
+        """About how many seconds the next one will take: its CPU time, and the time for that which
+        others leave. Those that run tell the latter before the first of them has ended.
+        """
+        last = self._last
+        if last is None:
+            return 0.0
+        wall = cpu = last.cpu * IDLE_SHARE
+        if now - last.ended < RECENT_SECONDS:
+            wall = last.wall * IDLE_SHARE
+        for work in list(self._running.values()):
+            wall += now - work.began
+            cpu += work.cpu(now, last.cpu)
+        return last.cpu * wall / cpu
 
     async def _run(self, work: Callable[[], T]) -> T:
         with self._lock:
@@ -114,23 +174,24 @@ class Passwords:
         future.add_done_callback(self._leave)
         answer = asyncio.wrap_future(future)
         try:
-            await asyncio.wait([answer], timeout=PATIENCE_SECONDS)
+            await asyncio.wait([answer], timeout=LONGEST_SECONDS)
         except asyncio.CancelledError:
             answer.cancel()
             raise
         if future.cancel():
+            self.refused += 1
             raise Overloaded(retry_after=1)  # its turn has not come
         result = await answer
         self.completed += 1
         return result
 
     def _timed(self, work: Callable[[], T]) -> T:
-        began = self._began[threading.get_ident()] = time.monotonic()
+        running = self._running[threading.get_ident()] = Work()
         try:
             return work()
         finally:
-            del self._began[threading.get_ident()]
-            self._pace += (time.monotonic() - began - self._pace) / 4
+            del self._running[threading.get_ident()]
+            self._last = running.done()
 
     def _leave(self, _: Future[Any]) -> None:
         with self._lock:

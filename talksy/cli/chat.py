@@ -5,14 +5,15 @@ import getpass
 import signal
 import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
 import aiohttp
 from rich.console import Console
 
-from talksy.cli.dialogue import Dialogue, Lost, Refused
+from talksy.cli.dialogue import Dialogue, Lost
+from talksy.cli.wire import Refused
 
 HELP = (
     "/cancel or Ctrl-C stops an answer, /history shows what was said, /approve and /deny are for "
@@ -66,6 +67,22 @@ def log_in(url: str, email: str | None) -> dict[str, Any]:
     return asyncio.run(_post(url, "register", account))
 
 
+def renewing(url: str, grant: dict[str, Any]) -> Callable[[], Awaitable[str | None]]:
+    """What gives a fresh access token, or None where there is none to be had."""
+
+    async def renew() -> str | None:
+        if "refreshToken" not in grant:
+            return None
+        try:
+            fresh = await _post(url, "refresh", {"refreshToken": grant["refreshToken"]})
+        except (Problem, aiohttp.ClientError, TimeoutError):
+            return None
+        grant.update(fresh)
+        return str(fresh["accessToken"])
+
+    return renew
+
+
 def _ask(question: str, *, hidden: bool = False) -> str:
     if sys.stdin.isatty():
         return getpass.getpass(question) if hidden else input(question)
@@ -92,20 +109,10 @@ async def _post(url: str, verb: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _talk(url: str, grant: dict[str, Any]) -> None:
-    async def renew() -> str | None:
-        if "refreshToken" not in grant:
-            return None
-        try:
-            fresh = await _post(url, "refresh", {"refreshToken": grant["refreshToken"]})
-        except (Problem, aiohttp.ClientError, TimeoutError):
-            return None
-        grant.update(fresh)
-        return str(fresh["accessToken"])
-
     dialogue = Dialogue(
         url,
         grant["accessToken"],
-        renew=renew,
+        renew=renewing(url, grant),
         show=show,
         notice=notice,
         person=sys.stdin.isatty(),

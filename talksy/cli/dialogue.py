@@ -2,28 +2,12 @@
 
 import asyncio
 import json
-import random
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import socketio
-
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
-"""Seconds between two attempts to connect; the pause doubles from the first to the longest."""
-CONNECT_SECONDS = 10.0
-
-_STALE = frozenset({"TOKEN_EXPIRED", "UNAUTHENTICATED"})
-_PASSING = frozenset({"SERVER_DRAINING", "OVERLOADED", "INTERNAL_ERROR"})
-
-Payload = dict[str, Any]
-
-
-class Refused(Exception):
-    """The server said no; the text is for the person who talks."""
+from talksy.cli.wire import Payload, Refused, Wire
 
 
 class Lost(Exception):
@@ -71,12 +55,18 @@ class Dialogue:
         ``person`` to approve them tools that ask for that are refused.
         """
         self._person = person
-        self._url, self._token = url, token
-        self._renew, self._show, self._notice = renew, show, notice
+        self._show, self._notice = show, notice
+        self._wire = Wire(
+            url,
+            token,
+            renew=renew,
+            notice=notice,
+            hello=self._hello,
+            hear=self._hear,
+            part=self._part,
+        )
         self._session_id: str | None = None
         self._turn: Turn | None = None
-        self._sio: socketio.AsyncClient | None = None
-        self._lost = asyncio.Event()
         self._ready = asyncio.Event()
         """The session stands; cleared while the line is cut."""
         self._history: asyncio.Future[list[Payload]] | None = None
@@ -88,22 +78,11 @@ class Dialogue:
 
     async def run(self) -> None:
         """Keeps the line. Raises ``Refused`` where it cannot be had."""
-        pause, before = FIRST_PAUSE, False
-        while True:
-            if await self._connect(again=before):
-                pause, before = FIRST_PAUSE, True
-                await self._lost.wait()
-                self._part()
-                self._notice("the connection is lost: coming back")
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
-            pause = min(2 * pause, LONGEST_PAUSE)
+        await self._wire.keep()
 
     async def close(self) -> None:
         """Hangs up."""
-        if self._sio is not None:
-            await self._sio.disconnect()
-            if self._sio.eio.http is not None:
-                await self._sio.eio.http.close()
+        await self._wire.close()
 
     # ---- what the person asks for
 
@@ -140,73 +119,31 @@ class Dialogue:
             if not ack["ok"] and self._history is not None and not self._history.done():
                 self._history.set_exception(Refused(ack["error"]["message"]))
 
-        await self._emit("get_history", {}, acknowledged)
+        await self._wire.emit("get_history", {}, acknowledged)
         return await self._history
 
     # ---- the line
 
-    async def _connect(self, *, again: bool) -> bool:
-        refusals: list[Any] = []
-        sio = socketio.AsyncClient(reconnection=False, handle_sigint=False)
-        lost = self._lost = asyncio.Event()
-        sio.on("connect_error", lambda data=None: refusals.append(data))
-        sio.on("disconnect", lambda *_: lost.set())
-        sio.on("*", self._hear)
-        turn, self._sio = self._turn, sio
-        auth: Payload = {"token": self._token, "sessionId": self._session_id, "open": True}
-        if turn is not None and turn.id is not None:
-            auth["resume"] = [{"turnId": turn.id, "after": turn.after}]
-        try:
-            await sio.connect(
-                self._url, auth=auth, transports=["websocket"], wait_timeout=CONNECT_SECONDS
-            )
-        except socketio.exceptions.ConnectionError as error:
-            await self.close()
-            await self._refused(refusals[-1] if refusals else None, str(error), again=again)
-            return False
-        return True
-
-    async def _refused(self, refusal: Any, fallback: str, *, again: bool) -> None:
-        """Says why there is no line. Raises ``Refused`` where trying again would not help."""
-        error = refusal.get("data") if isinstance(refusal, dict) else None
-        if not isinstance(error, dict):
-            if not again:
-                raise Refused(f"cannot reach {self._url}: {fallback}")
-            return
-        if error["code"] in _STALE and (token := await self._renew()) is not None:
-            self._token = token
-        elif again and error["code"] in _PASSING:
-            self._notice(error["message"])
-        else:
-            raise Refused(error["message"])
-
-    async def _freshen(self) -> None:
-        """Brings another token before this one runs out; without one the line is cut for it."""
-        token = await self._renew()
-        if token is not None:
-            self._token = token
-            await self._emit("auth_refresh", {"token": token}, self._complain)
+    def _hello(self) -> Payload:
+        hello: Payload = {"sessionId": self._session_id, "open": True}
+        if self._turn is not None and self._turn.id is not None:
+            hello["resume"] = [{"turnId": self._turn.id, "after": self._turn.after}]
+        return hello
 
     def _part(self) -> None:
         self._ready.clear()
         if self._history is not None and not self._history.done():
             self._history.set_exception(Lost("the connection was lost: ask again"))
 
-    async def _emit(self, event: str, payload: Payload, then: Callable[[Any], Any]) -> None:
-        # A line that is cut this very moment loses it: what matters is sent again at the next.
-        if self._sio is not None:
-            with suppress(socketio.exceptions.SocketIOError):
-                await self._sio.emit(event, payload, callback=then)
-
     async def _stop(self, turn: Turn) -> None:
         if turn.unwanted and turn.id is not None:
-            await self._emit("cancel", {"turnId": turn.id}, self._complain)
+            await self._wire.emit("cancel", {"turnId": turn.id}, self._wire.complain)
 
     async def _tell_decisions(self, turn: Turn) -> None:
         for call_id, decision in list(turn.pending.items()):
             if decision is not None:
                 payload = {"callId": call_id, "decision": decision}
-                await self._emit("tool_decision", payload, self._complain)
+                await self._wire.emit("tool_decision", payload, self._wire.complain)
 
     async def _send(self, turn: Turn) -> None:
         """Sends the message, again if need be: under the same id it starts nothing twice."""
@@ -218,15 +155,11 @@ class Dialogue:
             turn.id = ack["turnId"]
             if ack.get("duplicate"):
                 resume = {"turnId": turn.id, "after": turn.after}
-                await self._emit("resume", resume, self._complain)
+                await self._wire.emit("resume", resume, self._wire.complain)
             await self._stop(turn)
 
         message = {"text": turn.text, "messageId": turn.message_id}
-        await self._emit("user_message_stream", message, acknowledged)
-
-    def _complain(self, ack: Payload) -> None:
-        if not ack["ok"]:
-            self._notice(ack["error"]["message"])
+        await self._wire.emit("user_message_stream", message, acknowledged)
 
     # ---- what comes in
 
@@ -244,7 +177,7 @@ class Dialogue:
             case "conversation_history" if self._history and not self._history.done():
                 self._history.set_result(data)
             case "auth_expiring":
-                await self._freshen()
+                await self._wire.freshen()
             case "server_draining":
                 self._notice("the server is about to stop")
             case "error" if turn and data.get("turnId") == turn.id:

@@ -17,6 +17,7 @@ from talksy.config.redis import check_redis
 _DAY_MS = 86_400_000
 _PORTS = {"http": 80, "https": 443}
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_MOST_PHRASES = 100
 _LEVELS = {"warn": "warning", "log": "info", "verbose": "debug", "fatal": "critical"}
 
 
@@ -158,6 +159,45 @@ def _file(path: Path) -> Path:
     return path
 
 
+def _grammar(value: Any) -> Any:
+    """The file of a grammar, or phrases by what is said, each with its threshold or None."""
+    if not isinstance(value, str):
+        return value
+    try:
+        path = Path(value).expanduser()
+        named = path.is_file()
+    except (OSError, RuntimeError):  # it is too long for a name, or of nobody's home
+        named = False
+    if named:
+        return _jsgf(path)
+    parts = _parts(value)
+    phrases = dict(_phrase(part) for part in parts)
+    if not 0 < len(phrases) <= _MOST_PHRASES:
+        raise ValueError(f"has {len(parts)} phrases: it may have from 1 to {_MOST_PHRASES}")
+    return phrases
+
+
+def _jsgf(path: Path) -> Path:
+    try:
+        text = _file(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"names a file that cannot be read: {_reason(error)}") from None
+    if "#JSGF" not in text:
+        raise ValueError("names a file without a grammar: one begins with #JSGF V1.0;")
+    return path
+
+
+def _phrase(part: str) -> tuple[str, float | None]:
+    """``go away`` or ``go away /1e-12/``."""
+    match = re.fullmatch(r"([a-z' -]{1,100}?)\s*(?:/(\d(?:\.\d+)?e-\d{1,3})/)?", part.lower())
+    if match is None or not any(map(str.isalpha, match[1])):
+        raise ValueError(
+            "is neither a file with a grammar (JSGF) nor a list of English phrases such as "
+            "lights on,go away /1e-12/"
+        )
+    return " ".join(match[1].split()), float(match[2]) if match[2] else None
+
+
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
 
@@ -195,3 +235,4 @@ Name = Annotated[str, AfterValidator(_name)]
 Text = Annotated[str, AfterValidator(_prompt)]
 Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 File = Annotated[Path, AfterValidator(_file)]
+Grammar = Annotated[Path | dict[str, float | None], BeforeValidator(_grammar)]

@@ -120,7 +120,7 @@ class Settings(BaseModel):
 
     stt_provider: f.ModelNames = ()
     stt_timeout_ms: f.Milliseconds = 10_000
-    stt_grammar: f.File | None = None
+    stt_grammar: f.Grammar | None = None
     stt_workers: f.Count = 2
     tts_provider: f.ModelNames = ()
     tts_timeout_ms: f.Milliseconds = 5_000

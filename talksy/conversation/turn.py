@@ -11,7 +11,7 @@ from typing import Any, Protocol, assert_never
 
 import structlog
 
-from talksy.ai.llm import Answering, Delta, LanguageModel, StreamReset, Used, Working
+from talksy.ai.llm import Answering, Delta, LanguageModel, StreamReset, ToolSpec, Used, Working
 from talksy.conversation.park import Parked, Waiting
 from talksy.conversation.prompts import error_text, fit, result_text
 from talksy.conversation.tools import NoTools, Tools
@@ -190,13 +190,24 @@ class Turn:
         before = len(self._said)
         # After so many rounds it is to answer with what it has.
         specs = self._tools.specs if self._steps < self._most_steps else ()
+        # A task of its own: each token wakes it alone, and not all that waits for the answer.
+        reading = asyncio.create_task(self._read(specs, before, calls), name="model")
+        await reading
+        if calls:
+            text = "".join(self._said[before:])
+            self._rounds.append(Prompt("assistant", text, calls=tuple(calls)))
+        return calls
+
+    async def _read(self, specs: Sequence[ToolSpec], before: int, calls: list[ToolCall]) -> None:
+        """Gives what the model says, and adds to ``calls`` what it asks for."""
+        said, give = self._said, self._give
         async with aclosing(self._model.stream(self._reads(), specs)) as parts:
             async for part in parts:
                 if isinstance(part, Delta):
-                    if len(self._said) == before and before:
+                    if len(said) == before and before:
                         part = self._apart(part)
-                    self._said.append(part.text)
-                    self._give(part)
+                    said.append(part.text)
+                    give(part)
                     continue
                 match part:
                     case StreamReset():
@@ -213,10 +224,6 @@ class Turn:
                         pass
                     case _:
                         assert_never(part)
-        if calls:
-            text = "".join(self._said[before:])
-            self._rounds.append(Prompt("assistant", text, calls=tuple(calls)))
-        return calls
 
     def _reads(self) -> Sequence[Prompt]:
         """What the model is given."""

@@ -39,6 +39,17 @@ DECIDED: Mapping[Decision, str] = {"approve": "approved", "deny": "denied"}
 KEPT_MS = 86_400_000
 """So long what is over is kept."""
 TOGETHER = 50
+_WAITING = (
+    select(tool_calls)
+    .where(
+        tool_calls.c.session_id == bindparam("session"),
+        tool_calls.c.turn_id.is_(None),
+        tool_calls.c.status == "waiting",
+        tool_calls.c.expires_at > bindparam("now"),
+    )
+    .order_by(tool_calls.c.created_at, tool_calls.c.id)
+)
+"""Built once: each who comes back asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +188,8 @@ class Calls:
     @reads
     def waiting(self, connection: Connection, session_id: str, now: int) -> Sequence[CallRow]:
         """The calls of a session's clients that wait for a person, first first."""
-        query = (
-            select(tool_calls)
-            .where(
-                tool_calls.c.session_id == session_id,
-                tool_calls.c.turn_id.is_(None),
-                tool_calls.c.status == "waiting",
-                tool_calls.c.expires_at > now,
-            )
-            .order_by(tool_calls.c.created_at, tool_calls.c.id)
-        )
-        return [_call(row) for row in connection.execute(query)]
+        asked = {"session": session_id, "now": now}
+        return [_call(row) for row in connection.execute(_WAITING, asked)]
 
     @writes
     def decide(

@@ -1,6 +1,7 @@
 """One trip for all who wait."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,6 +9,11 @@ from typing import Generic, TypeVar
 
 Asked = TypeVar("Asked")
 Given = TypeVar("Given")
+
+ASHORE = 8
+"""So many are told their answers in one turn of the loop, since all of them go on in the next: a
+hundred at once would hold up everybody else.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,8 @@ class Ferry(Generic[Asked, Given]):
         self._pause = pause
         self._forsaken = forsaken
         self._waiting: dict[asyncio.Future[Given], Asked] = {}
+        self._arrived: deque[tuple[asyncio.Future[Given], Given | Failed]] = deque()
+        """Who is back and was not told yet."""
         self._under_way = False
         self._left_at = float("-inf")
 
@@ -103,7 +111,19 @@ class Ferry(Generic[Asked, Given]):
         aboard: Sequence[asyncio.Future[Given]],
         trip: asyncio.Future[Sequence[Given | Failed]],
     ) -> None:
-        for told, given in zip(aboard, _given(trip, len(aboard)), strict=True):
+        landing = bool(self._arrived)
+        self._arrived.extend(zip(aboard, _given(trip, len(aboard)), strict=True))
+        if not landing:
+            self._land()
+        if self._waiting and self._pause:
+            self._depart(asyncio.get_running_loop())
+        else:
+            self._leave()
+
+    def _land(self) -> None:
+        """Tells the next few; the others in the turns of the loop after this."""
+        for _ in range(min(ASHORE, len(self._arrived))):
+            told, given = self._arrived.popleft()
             if isinstance(given, Failed):
                 if not told.done():
                     told.set_exception(given.error)
@@ -111,10 +131,8 @@ class Ferry(Generic[Asked, Given]):
                 self._forsaken(given)
             else:
                 told.set_result(given)
-        if self._waiting and self._pause:
-            self._depart(asyncio.get_running_loop())
-        else:
-            self._leave()
+        if self._arrived:
+            asyncio.get_running_loop().call_soon(self._land)
 
     def _refuse(self, told: asyncio.Future[Given]) -> None:
         if told in self._waiting and not told.done():

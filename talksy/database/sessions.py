@@ -269,25 +269,25 @@ class SessionRows:
         return SessionRow(**row._mapping) if row else None
 
     @writes
-    def expire(self, connection: Connection, session_id: str, now: int) -> bool:
-        """Ends the session as of the moment at which its time ran out, if that is before ``now``.
-
-        Returns whether it did.
+    def expire(self, connection: Connection, session_ids: Collection[str], now: int) -> None:
+        """Ends sessions as of the moment at which the time of each ran out, if that is before
+        ``now``.
         """
         lasted = (sessions.c.expires_at - sessions.c.opened_at) // 1000
-        changed = connection.execute(
+        connection.execute(
             update(sessions)
             .where(
-                sessions.c.id == session_id,
+                sessions.c.id == bindparam("session"),
                 sessions.c.ended_at.is_(None),
                 sessions.c.expires_at <= now,
             )
             .values(
                 ended_at=sessions.c.expires_at,
                 duration_seconds=sessions.c.duration_seconds + lasted,
-            )
+            ),
+            # In the order of ``mark``.
+            [{"session": session_id} for session_id in sorted(session_ids)],
         )
-        return bool(changed.rowcount)
 
     @writes
     def prolong(self, connection: Connection, session_id: str, now: int, expires_at: int) -> bool:

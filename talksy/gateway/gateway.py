@@ -6,44 +6,30 @@ It knows no transport: a connection is an identity, a session and an outlet.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 
-import structlog
-
 from talksy.ai.llm import LanguageModel
-from talksy.auth import Auth, Identity
+from talksy.auth import Auth
 from talksy.conversation import Course
 from talksy.database.history import History
-from talksy.database.lane import Draft, Lane
+from talksy.database.lane import Lane
 from talksy.database.rows import SessionRow, TurnRow
 from talksy.errors import (
-    Forbidden,
-    PayloadTooLarge,
     ProviderUnavailable,
-    RateLimited,
     ServerDraining,
     SessionExpired,
-    SessionNotFound,
     TalksyError,
-    Unauthenticated,
     ValidationError,
-    error_payload,
 )
-from talksy.events import (
-    Decision,
-    Draining,
-    Fault,
-    SessionCreated,
-    SessionOver,
-    SessionRestored,
-)
+from talksy.events import Decision, Draining, SessionOver
 from talksy.gateway.budgets import Budgets
 from talksy.gateway.calls import ClientCalls
 from talksy.gateway.connection import Connection, Outlet
 from talksy.gateway.expiry import Expiry
 from talksy.gateway.hands import Workshop
 from talksy.gateway.news import News
+from talksy.gateway.presence import Presence
 from talksy.gateway.registry import Caps, Registry
 from talksy.gateway.requests import (
     Call,
@@ -58,9 +44,10 @@ from talksy.gateway.requests import (
     Verdict,
     VoiceStart,
 )
+from talksy.gateway.rounds import Rounds
+from talksy.gateway.saying import Saying
 from talksy.gateway.turns import Turns
 from talksy.gateway.voice import Profiles, Voices
-from talksy.ids import new_id
 from talksy.journal import Again, Journal
 from talksy.messages import Message
 from talksy.metrics import Metrics
@@ -69,10 +56,6 @@ from talksy.sessions import Session, Sessions
 from talksy.state import Slots
 from talksy.tools import ToolDefinition
 from talksy.voice import Engines
-
-log = structlog.get_logger(__name__)
-
-SWEEP_SECONDS = 1.0
 
 
 class Gateway:
@@ -99,17 +82,12 @@ class Gateway:
         profiles: Profiles | None = None,
         slots: Slots | None = None,
     ) -> None:
-        self._auth = auth
         self.tool_ms = workshop.toolbox.usual_ms
         """How long a call of a tool may take that does not say itself."""
         self._sessions = sessions
-        self._lane = lane
         self._history = history
         self._journal = journal
-        self._names = dict.fromkeys([model.model, *(others or {})])
-        """The models that a message may ask for, the usual one first."""
         self._rules = rules or Rules()
-        self._clock = clock
         self._metrics = metrics or Metrics()
         self._registry = Registry(caps or Caps())
         self._budgets = Budgets(limiter, self._rules)
@@ -130,10 +108,41 @@ class Gateway:
         self._calls = ClientCalls(
             workshop, turns=self._turns, registry=self._registry, news=self._news
         )
+        self._presence = Presence(
+            auth=auth,
+            sessions=sessions,
+            registry=self._registry,
+            budgets=self._budgets,
+            expiry=self._expiry,
+            turns=self._turns,
+            calls=self._calls,
+            clock=clock,
+            metrics=self._metrics,
+            over=self._hang_up,
+        )
+        self._rounds = Rounds(
+            auth=auth,
+            sessions=sessions,
+            registry=self._registry,
+            presence=self._presence,
+            calls=self._calls,
+            news=self._news,
+        )
+        self._saying = Saying(
+            lane=lane,
+            turns=self._turns,
+            presence=self._presence,
+            sessions=sessions,
+            budgets=self._budgets,
+            models=dict.fromkeys([model.model, *(others or {})]),
+            rules=self._rules,
+            voices=lambda: self._voice,
+            draining=lambda: self.draining,
+        )
         self._voices = (
             Voices(
                 engines,
-                say=self._said,
+                say=self._saying.heard,
                 charge=partial(self._budgets.take, scope="messages"),
                 halt=journal.halt,
                 profiles=profiles,
@@ -143,26 +152,19 @@ class Gateway:
             if engines is not None
             else None
         )
-        self._doubts = asyncio.Event()
-        """Another node said that a session is over."""
         self.draining = False
         """Whether it lets nobody in any more."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Goes on with what a dead process left, then keeps the door until it is closed."""
-        self._auth.on_revoked(self._revoked)
-        self._news.on("revoked", self._revoked_elsewhere)
-        self._news.on("over", self._said_over)
-        self._news.sweep(self._sessions.look)
-        self._news.sweep(self._look)
         await self._sessions.start()
         async with (
             self._journal.open(self._compose, self._turns.announce, self._turns.strand),
             self._news.open(),
         ):
             tasks = [
-                asyncio.create_task(self._sweep(), name="sessions"),
+                asyncio.create_task(self._rounds.run(), name="sessions"),
                 asyncio.create_task(self._expiry.run(), name="expiry"),
             ]
             try:
@@ -175,7 +177,11 @@ class Gateway:
                 if self._voices is not None:
                     await self._voices.close()
                 await self._turns.close()
-                await self._leave()
+                await self._presence.close()
+
+    async def _compose(self, row: TurnRow, again: Again | None) -> Course:
+        turn = await self._turns.compose(row, again)
+        return turn if self._voices is None else self._voices.wrap(row, turn)
 
     @property
     def connections(self) -> int:
@@ -218,67 +224,13 @@ class Gateway:
         ``SessionLimit``.
         """
         with self._metrics.attempt("connect"):
-            return await self._connect(hello, address, outlet)
-
-    async def _connect(self, hello: Hello, address: str, outlet: Outlet) -> Connection:
-        if self.draining:
-            raise ServerDraining
-        token = hello.token or await self._admit_guest(hello, address)
-        identity = await self._auth.verify(token, guests=True)
-        connection = Connection(identity, address, outlet)
-        connection.guest_token = self._guest_token(identity, None if hello.token else token)
-        connection.hold()
-        self._expiry.watch(connection)
-        self._registry.reserve(connection)
-        try:
-            await self._budgets.take(connection, "connects")
-            elsewhere = await self._sessions.sockets_elsewhere(connection.user_id)
-            self._registry.check(connection, elsewhere)
-            session = await self._session(connection, hello)
-            try:
-                # Revoked in the meantime, it was in nobody's list to be closed.
-                await self._auth.verify(token, guests=True)
-            except BaseException:
-                self._sessions.part(session)
-                raise
-        except BaseException:
-            self._registry.release(connection)
-            raise
-        self._enter(connection, session)
-        if connection.restored:
-            connection.turns = -1  # until it is welcomed
-        return connection
+            if self.draining:
+                raise ServerDraining
+            return await self._presence.connect(hello, address, outlet)
 
     async def welcome(self, connection: Connection, hello: Hello) -> None:
         """Tells the client its session, then what it missed."""
-        session = connection.session
-        if session is not None and connection.restored:
-            active, history = await self._turns.came_back(connection, session.id)
-            connection.seen = frozenset(message.id for message in history)
-            connection.outlet.tell(
-                SessionRestored(
-                    session.id, session.expires_at, history, active, connection.guest_token
-                )
-            )
-            for asked in await self._calls.waiting(session.id):
-                connection.outlet.tell(asked)
-        elif session is not None:
-            connection.outlet.tell(
-                SessionCreated(
-                    session.id,
-                    session.expires_at,
-                    connection.restore_failed,
-                    connection.guest_token,
-                )
-            )
-        for turn_id, after in hello.resume:
-            try:
-                resumed = await self._turns.resume(connection, turn_id, after)
-                resumed.begin()
-            except TalksyError as error:
-                payload = error_payload(error, turnId=turn_id, requestId=new_id("req"))
-                connection.outlet.tell(Fault(payload))
-        connection.release()
+        await self._presence.welcome(connection, hello)
 
     def leave(self, connection: Connection) -> None:
         """The client has gone. Its turns go on."""
@@ -286,52 +238,11 @@ class Gateway:
         if self._voices is not None:
             self._voices.leave(connection)
         self._turns.forget(connection)
-        self._exit(connection)
-        self._registry.release(connection)
+        self._presence.leave(connection)
 
-    async def _admit_guest(self, hello: Hello, address: str) -> str:
-        """The token of a guest who was never here."""
-        # An empty token is a login that went wrong, and no guest.
-        if hello.token is not None or not self._auth.guests:
-            raise Unauthenticated
-        with self._metrics.attempt("guest"):
-            await self._budgets.admit(address)
-        return self._auth.guest_token(new_id("gst"))
-
-    def _guest_token(self, identity: Identity, new: str | None) -> str | None:
-        """What a guest is told to come back with; None where it has that already."""
-        if identity.guest and self._clock() * 2 > identity.issued_at + identity.expires_at:
-            return self._auth.guest_token(identity.user_id)
-        return new
-
-    async def _session(self, connection: Connection, hello: Hello) -> Session:
-        if hello.session_id is not None:
-            try:
-                session = await self._sessions.restore(
-                    connection.user_id, hello.session_id, reopen=hello.reopen
-                )
-            except SessionNotFound:
-                connection.restore_failed = "not_found"
-            except SessionExpired:
-                connection.restore_failed = "expired"
-            else:
-                connection.restored = True
-                return session
-        return await self._sessions.create(connection.user_id)
-
-    def _enter(self, connection: Connection, session: Session) -> None:
-        if connection.closed:
-            self._sessions.part(session)  # it has gone meanwhile
-            return
-        connection.session = session
-        connection.turns = 0
-        self._registry.enter(connection)
-
-    def _exit(self, connection: Connection) -> None:
-        if connection.session is not None:
-            self._registry.exit(connection)
-            self._sessions.part(connection.session)
-            connection.session = None
+    def _hang_up(self, connection: Connection, session: Session) -> None:
+        if self._voices is not None:
+            self._voices.hang_up(connection, session)
 
     # ---- what clients ask for
 
@@ -341,20 +252,11 @@ class Gateway:
 
         Raises ``Unauthenticated``, ``TokenExpired``, or ``Forbidden`` where it is another user's.
         """
-        with self._metrics.attempt("renew"):
-            identity = await self._auth.verify(token, guests=True)
-            if identity.user_id != connection.user_id:
-                raise Forbidden("this token is another user's: open a connection with it")
-        self._registry.renew(connection, identity)
-        self._expiry.renewed(connection)
-        return identity.expires_at
+        return await self._presence.renew(connection, token)
 
     async def charge(self, connection: Connection) -> None:
         """Counts a request that is not a message. Raises ``RateLimited``."""
-        await self._budgets.take(connection, "reads")
-        session = connection.session
-        if session is not None and await self._sessions.lives(session):
-            self._sessions.touch(session)
+        await self._presence.charge(connection)
 
     async def say(self, connection: Connection, say: Say) -> Receipt:
         """Stores a message that asks for an answer. ``begin`` of the receipt must be called.
@@ -364,88 +266,35 @@ class Gateway:
         ``Overloaded``.
         """
         try:
-            self._check(connection, say)
+            self._saying.check(connection, say)
         except TalksyError:
             await self.charge(connection)
             raise
-        if self.draining:
-            raise ServerDraining
-        return await self._said(connection, await self._present(connection), say)
+        return await self._saying.say(connection, say)
 
-    async def _said(self, connection: Connection, session: Session, say: Say) -> Receipt:
-        draft = Draft(
+    async def history(
+        self, connection: Connection, limit: int, before: str | None
+    ) -> list[Message]:
+        """The newest messages of the session, oldest first. Raises ``ValidationError``."""
+        session = await self._presence.living(connection)
+        messages = await self._history.read(session.id, limit, before)
+        if messages is None:
+            fault = "no message of this session"
+            raise ValidationError(f"before is {fault}", faults=[("before", f"is {fault}")])
+        return messages
+
+    async def info(self, connection: Connection) -> Info:
+        """The session and what goes on in it. Raises ``SessionExpired``."""
+        session = await self._presence.living(connection)
+        await self._sessions.refresh(session)
+        return Info(
             session_id=session.id,
-            message_id=say.message_id or new_id("msg"),
-            text=say.text,
-            streamed=say.streamed,
-            on_busy=say.on_busy,
-            retry=say.retry,
-            model=say.model,
-            scope=connection.identity.scope,
+            message_count=await self._history.count(session.id),
+            created_at=session.created_at,
+            last_activity_at=session.last_active_at,
+            expires_at=session.expires_at,
+            active=await self._turns.active(session.id),
         )
-        try:
-            await self._budgets.take(connection, "messages")
-        except RateLimited:
-            # What was accepted before is said again even to those who may say nothing new.
-            known = await self._lane.known(draft) if say.message_id is not None else None
-            if known is None:
-                raise
-            return self._turns.receipt(connection, draft, known)
-        if say.speak:
-            self._voice.expect(connection, draft.turn_id)
-        try:
-            receipt = await self._turns.admit(connection, draft)
-        except BaseException:
-            self._unexpected(say, draft)
-            raise
-        if receipt.duplicate:
-            self._unexpected(say, draft)
-            # No new message: it costs what a question costs.
-            await self._budgets.refund(connection, "messages")
-            try:
-                await self.charge(connection)
-            except RateLimited:
-                receipt.begin()
-                raise
-        self._sessions.touch(session)
-        return receipt
-
-    def _unexpected(self, say: Say, draft: Draft) -> None:
-        """There is nothing new to be spoken."""
-        if say.speak:
-            self._voice.forget(draft.turn_id)
-
-    def _check(self, connection: Connection, say: Say) -> None:
-        if say.speak and not self._voice.speaks_to(connection):
-            raise ValidationError("speak needs a voice session: send voice_start first")
-        if len(say.text) > self._rules.max_chars:
-            raise PayloadTooLarge(
-                f"text has {len(say.text)} characters, {self._rules.max_chars} are allowed"
-            )
-        if fault := _text_fault(say.text):
-            raise ValidationError(f"text {fault}", faults=[("text", fault)])
-        if say.model is not None and say.model not in self._names:
-            fault = f"is not one of {', '.join(self._names)}"
-            raise ValidationError(f"model {fault}", faults=[("model", fault)])
-
-    async def _present(self, connection: Connection) -> Session:
-        """The connection's session; a new one where it has ended."""
-        session = connection.session
-        if session is not None and await self._sessions.lives(session):
-            return session
-        if session is not None:
-            connection.outlet.tell(SessionOver(session.id, session.why))
-            self._exit(connection)
-        session = await self._sessions.create(connection.user_id)
-        self._enter(connection, session)
-        connection.outlet.tell(SessionCreated(session.id, session.expires_at))
-        return session
-
-    async def _living(self, connection: Connection) -> Session:
-        session = connection.session
-        if session is None or not await self._sessions.lives(session):
-            raise SessionExpired("the session has ended: the next message opens a new one")
-        return session
 
     # ---- voice
 
@@ -457,7 +306,7 @@ class Gateway:
         """
         if self.draining:
             raise ServerDraining
-        session = await self._present(connection)
+        session = await self._presence.present(connection)
         self._sessions.touch(session)
         return await self._voice.start(connection, session, ask)
 
@@ -481,34 +330,6 @@ class Gateway:
             raise ProviderUnavailable("this server has no ears and no mouth")
         return self._voices
 
-    async def _compose(self, row: TurnRow, again: Again | None) -> Course:
-        turn = await self._turns.compose(row, again)
-        return turn if self._voices is None else self._voices.wrap(row, turn)
-
-    async def history(
-        self, connection: Connection, limit: int, before: str | None
-    ) -> list[Message]:
-        """The newest messages of the session, oldest first. Raises ``ValidationError``."""
-        session = await self._living(connection)
-        messages = await self._history.read(session.id, limit, before)
-        if messages is None:
-            fault = "no message of this session"
-            raise ValidationError(f"before is {fault}", faults=[("before", f"is {fault}")])
-        return messages
-
-    async def info(self, connection: Connection) -> Info:
-        """The session and what goes on in it. Raises ``SessionExpired``."""
-        session = await self._living(connection)
-        await self._sessions.refresh(session)
-        return Info(
-            session_id=session.id,
-            message_count=await self._history.count(session.id),
-            created_at=session.created_at,
-            last_activity_at=session.last_active_at,
-            expires_at=session.expires_at,
-            active=await self._turns.active(session.id),
-        )
-
     # ---- tools
 
     def tools(self, connection: Connection, category: str | None) -> list[ToolDefinition]:
@@ -528,7 +349,7 @@ class Gateway:
         """
         try:
             tool, arguments = self._calls.check(connection.identity, call)
-            session = await self._living(connection)
+            session = await self._presence.living(connection)
         except TalksyError:
             await self.charge(connection)
             raise
@@ -544,23 +365,23 @@ class Gateway:
 
         Raises ``NotFound``, ``ApprovalExpired``, ``SessionExpired`` or ``Overloaded``.
         """
-        session = await self._living(connection)
+        session = await self._presence.living(connection)
         return await self._calls.decide(connection, session.id, call_id, decision)
 
     # ---- turns and sessions
 
     async def resume(self, connection: Connection, turn_id: str, after: int) -> Resumed:
         """Goes on with a turn behind number ``after``. Raises ``TurnNotFound``."""
-        await self._living(connection)
+        await self._presence.living(connection)
         return await self._turns.resume(connection, turn_id, after)
 
     async def cancel(self, connection: Connection, turn_id: str | None) -> tuple[str, str]:
         """Ends a turn; returns its id and final status. Raises ``TurnNotFound``."""
-        return await self._turns.cancel((await self._living(connection)).id, turn_id)
+        return await self._turns.cancel((await self._presence.living(connection)).id, turn_id)
 
     async def end(self, connection: Connection) -> SessionRow:
         """Ends the session for all its devices, and what runs in it."""
-        session = await self._living(connection)
+        session = await self._presence.living(connection)
         # First, so that nothing more is said in it while what runs is cancelled.
         row = await self._sessions.end(session)
         self._news.tell("over", session.id)
@@ -572,10 +393,10 @@ class Gateway:
             for other in self._registry.of(session.id):
                 if other is not connection:
                     other.outlet.tell(SessionOver(session.id, "ended"))
-                self._exit(other)
+                self._presence.exit(other)
         return row
 
-    # ---- what happens by itself
+    # ---- the end
 
     async def drain(self, seconds: float) -> None:
         """Lets nobody in, asks all to go elsewhere, gives running turns ``seconds`` to end."""
@@ -584,63 +405,3 @@ class Gateway:
             spread = random.randrange(self._rules.spread_ms + 1)  # noqa: S311 - no secret
             connection.outlet.tell(Draining(spread))
         await asyncio.gather(self._journal.drain(seconds), self._calls.drain(seconds))
-
-    def _revoked(self, family_id: str) -> None:
-        self._news.tell("revoked", family_id)
-        self._close(family_id)
-
-    def _revoked_elsewhere(self, family_id: str) -> None:
-        self._auth.forget(family_id)
-        self._close(family_id)
-
-    async def _look(self) -> None:
-        """Finds the logins that were revoked and of which no word came."""
-        for family_id in await self._auth.revoked(asked=bool(self._registry.all)):
-            self._close(family_id)
-
-    def _close(self, family_id: str) -> None:
-        for connection in self._registry.family(family_id):
-            connection.outlet.close(Unauthenticated("these tokens were revoked: log in again"))
-
-    def _said_over(self, session_id: str) -> None:
-        if self._sessions.doubt(session_id):
-            self._doubts.set()
-
-    async def _sweep(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(SWEEP_SECONDS):
-                    await self._doubts.wait()
-            self._doubts.clear()
-            try:
-                over = await self._sessions.sweep()
-            except Exception as error:  # noqa: BLE001 - the next one may succeed
-                log.warning("sweep_failed", error=type(error).__name__)
-                await asyncio.sleep(SWEEP_SECONDS)
-                continue
-            for session in over:
-                self._calls.stop(session.id, SessionExpired())
-                for connection in self._registry.of(session.id):
-                    # Who came since is in the session that was opened again.
-                    if connection.session is session:
-                        connection.outlet.tell(SessionOver(session.id, session.why))
-                        self._exit(connection)
-
-    async def _leave(self) -> None:
-        try:
-            await self._sessions.close()
-        except Exception as error:  # noqa: BLE001 - others give them their grace
-            log.warning("sessions_not_left", error=type(error).__name__)
-
-
-def _text_fault(text: str) -> str | None:
-    """What keeps a text from being stored and sent, if anything."""
-    if not text.strip():
-        return "is empty"
-    if "\0" in text:
-        return "has a NUL character"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "has half of a surrogate pair"
-    return None

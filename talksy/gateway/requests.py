@@ -83,6 +83,8 @@ class Listening:
     stream_id: str
     profile: str
     """The profile that counts."""
+    auto_start: bool
+    """Whether it says that listening starts by itself: clients go by it when they come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,26 @@
 """Voice at the door: who has the microphone, what is heard, asked and spoken.
 
 A microphone belongs to one connection of a session. What it says is a message like any other; the
-answer is a turn like any other, spoken while it is written, as long as it runs on this node.
+answer is a turn like any other, spoken while it is written, as long as it runs on this node. A
+session has one loudspeaker here, whoever has the microphone: who lets go of that, or loses the
+connection, and takes it again goes on hearing the answer and may interrupt it. Both end with it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from time import monotonic
 from typing import Any, Protocol
 
 import structlog
 
 from talksy.conversation import Course, Turn
 from talksy.database.rows import TurnRow
-from talksy.errors import MicBusy, ValidationError
+from talksy.errors import MicBusy, SessionExpired, ValidationError
 from talksy.events import Reason
 from talksy.gateway.connection import Connection
+from talksy.gateway.loudspeaker import Loudspeaker
 from talksy.gateway.requests import Listening, Receipt, Say, VoiceStart
-from talksy.gateway.stream import Stream, Words
+from talksy.gateway.stream import Pace, Stream, Words
 from talksy.ids import new_id
 from talksy.metrics import Metrics
 from talksy.sessions import Session
@@ -29,6 +31,11 @@ from talksy.voice.spoken import SpokenTurn
 from talksy.voice.timing import Timing
 
 log = structlog.get_logger(__name__)
+
+LAST_SECONDS = 2.0
+"""A node that stops does not wait for recognisers that have a long line of sound before them."""
+RETURN_SECONDS = 30.0
+"""So long an answer is spoken to nobody."""
 
 
 class Profiles(Protocol):
@@ -64,6 +71,12 @@ class Voices:
         self._slots = slots or MemorySlots()
         self.metrics = (metrics or Metrics()).voice
         self._streams: dict[Connection, Stream] = {}
+        self._paces: dict[Connection, Pace] = {}
+        """Of all who have had a microphone: a new one is no new allowance."""
+        self._loudspeakers: dict[str, Loudspeaker] = {}
+        """By session, from the first microphone in it on until its client has gone for good."""
+        self._lost: dict[str, asyncio.TimerHandle] = {}
+        """The sessions whose client may come back."""
         self._spoken: dict[str, tuple[Stream, Timing]] = {}
         """The turns that are to be spoken, until they have ended."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,19 +86,19 @@ class Voices:
     async def start(self, connection: Connection, session: Session, ask: VoiceStart) -> Listening:
         """Listens to a microphone from here on; one that is listened to goes on as asked now.
 
-        Raises ``ValidationError``, ``MicBusy``, ``Overloaded`` or what its engines raise.
+        Raises ``ValidationError``, ``MicBusy``, ``Overloaded``, ``SessionExpired`` or what its
+        engines raise.
         """
         name = ask.profile or USUAL
         profile = _asked(await self._profile(connection.user_id, name), ask)
+        self._engines.hears(profile.stt).check(profile.language)
         former = self._streams.get(connection)
-        if former is not None and former.session.id != session.id:
-            await self._close(former)
-            former = None
+        pace = self._paces.get(connection) or Pace()
         if former is None:
             slot = Slot(new_id("voi"), f"mic:{session.id}", session.id)
             if not await self._slots.take(slot, per_session=1, per_user=1):
                 raise MicBusy
-            stream = Stream(slot, connection, session, self)
+            stream = Stream(slot, connection, session, self, pace)
         else:
             stream = former
         try:
@@ -94,11 +107,15 @@ class Voices:
             if former is None:
                 await self._slots.free(stream.slot)
             raise
+        self._streams[connection] = stream
+        self._paces[connection] = pace
+        self._plug(stream)
         if connection.closed:
-            self._spawn(self._close(stream), "voice")
-        else:
-            self._streams[connection] = stream
-        return Listening(stream.id, name)
+            self.leave(connection)
+        elif connection.session is not session:
+            self.hang_up(connection, session)
+            raise SessionExpired
+        return Listening(stream.id, name, profile.auto_start)
 
     def hear(self, connection: Connection, pcm: bytes) -> None:
         """Takes the next piece of sound, at once. Raises ``ValidationError`` or ``RateLimited``."""
@@ -106,7 +123,11 @@ class Voices:
 
     def played(self, connection: Connection, turn_id: str, ms: float) -> None:
         """The client has played so much of an answer. Raises ``ValidationError``."""
-        self._stream(connection).played(turn_id, ms)
+        session = connection.session
+        loudspeaker = self._loudspeakers.get(session.id) if session is not None else None
+        if loudspeaker is None or loudspeaker.connection is not connection:
+            raise ValidationError("nobody speaks to this connection: send voice_start first")
+        loudspeaker.played(turn_id, ms)
 
     async def stop(self, connection: Connection) -> None:
         """Listens no more: what was being said is understood first. Raises ``ValidationError``."""
@@ -115,8 +136,22 @@ class Voices:
         await self._close(stream)
 
     def leave(self, connection: Connection) -> None:
-        """The client has gone: what it was saying ends with what was heard of it."""
-        if stream := self._streams.pop(connection, None):
+        """The client has gone: what it was saying ends with what was heard of it, and what it was
+        hearing goes on for a while.
+        """
+        self._paces.pop(connection, None)
+        stream = self._streams.pop(connection, None)
+        session = connection.session if stream is None else stream.session
+        if session is not None:
+            self._lose(connection, session.id)
+        if stream is not None:
+            self._spawn(self._part(stream), "voice")
+
+    def hang_up(self, connection: Connection, session: Session) -> None:
+        """The session of somebody who is here has ended: nothing is heard or spoken there."""
+        stream = self._streams.pop(connection, None)
+        self._silence(session.id)
+        if stream is not None:
             self._spawn(self._close(stream), "voice")
 
     def speaks_to(self, connection: Connection) -> bool:
@@ -138,8 +173,9 @@ class Voices:
         interrupts = stream.profile.turn_detection.interrupt_response
         say = Say(words.text, streamed=True, on_busy="interrupt" if interrupts else "queue")
         receipt = await self._say(stream.connection, stream.session, say)
-        timing = Timing(words.endpoint_ms, words.stt_ms)
-        self._spoken[receipt.turn_id] = (stream, timing)
+        if self._loudspeakers.get(stream.session.id) is stream.loudspeaker:
+            timing = Timing(words.endpoint_ms, words.stt_ms)
+            self._spoken[receipt.turn_id] = (stream, timing)
         return receipt
 
     async def count(self, stream: Stream) -> None:
@@ -160,39 +196,80 @@ class Voices:
         stream, timing = expected
         mouth = Mouth(
             stream.synthesizer,
-            stream,
+            stream.loudspeaker,
             row.id,
             Voice(stream.voice, stream.profile.language),
-            now=monotonic,
+            now=asyncio.get_running_loop().time,
             spoke=timing.spoke,
         )
-        stream.speak(row.id, mouth)
+        stream.loudspeaker.speak(row.id, mouth)
         return SpokenTurn(turn, mouth, timing, partial(self._ended, stream, row.id))
 
-    def _ended(self, stream: Stream, turn_id: str) -> None:
+    def _ended(self, stream: Stream, turn_id: str, whole: bool) -> None:
+        if not whole:
+            stream.loudspeaker.pause(turn_id)
+            return
         if expected := self._spoken.pop(turn_id, None):
             self.metrics.answered(expected[1].told())
-        stream.spoke(turn_id)
+        stream.loudspeaker.spoke(turn_id)
 
     # ---- the end
 
+    def _plug(self, stream: Stream) -> None:
+        """Has what is spoken in its session heard beside this microphone."""
+        loudspeaker = self._loudspeakers.setdefault(stream.session.id, stream.loudspeaker)
+        if timer := self._lost.pop(stream.session.id, None):
+            timer.cancel()
+        if loudspeaker is not stream.loudspeaker:
+            stream.take_over(loudspeaker)
+
+    def _lose(self, connection: Connection, session_id: str) -> None:
+        """Keeps what this client was hearing for who comes back."""
+        loudspeaker = self._loudspeakers.get(session_id)
+        if loudspeaker is None or loudspeaker.connection is not connection:
+            return
+        loudspeaker.left()
+        loop = asyncio.get_running_loop()
+        self._lost[session_id] = loop.call_later(RETURN_SECONDS, self._silence, session_id)
+
+    def _silence(self, session_id: str) -> None:
+        """Nothing more is heard in a session; what has not begun by now is not spoken."""
+        if timer := self._lost.pop(session_id, None):
+            timer.cancel()
+        loudspeaker = self._loudspeakers.pop(session_id, None)
+        if loudspeaker is None:
+            return
+        loudspeaker.mute()
+        for turn_id, (stream, _) in [*self._spoken.items()]:
+            if stream.loudspeaker is loudspeaker and not loudspeaker.has(turn_id):
+                del self._spoken[turn_id]
+
     async def close(self) -> None:
-        """Ends all of them."""
+        """Ends all of them. What is still to be understood has ``LAST_SECONDS``."""
+        for session_id in [*self._lost]:
+            self._silence(session_id)
         streams = [*self._streams.values()]
         self._streams.clear()
-        await asyncio.gather(*(self._close(stream) for stream in streams))
+        for stream in streams:
+            self._spawn(self._close(stream), "voice")
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, late = await asyncio.wait(self._tasks, timeout=LAST_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _close(self, stream: Stream) -> None:
         try:
             await stream.close()
         finally:
-            # What has not begun by now begins elsewhere, or is not heard.
-            for turn_id in [key for key, (of, _) in self._spoken.items() if of is stream]:
-                if turn_id not in stream.mouths:
-                    del self._spoken[turn_id]
             await self._slots.free(stream.slot)
+
+    async def _part(self, stream: Stream) -> None:
+        """As ``_close``, of one whose client has gone: its microphone is free at once."""
+        try:
+            await self._slots.free(stream.slot)
+        finally:
+            await stream.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -30,6 +30,7 @@ from talksy.journal.lines import line_of_ending
 from talksy.journal.mirror import Mirror, Reader, ending_of, opened
 from talksy.journal.parking import Again, Yard, again
 from talksy.journal.run import GRAIN_SECONDS, Bounds, Run
+from talksy.journal.runs import Runs
 from talksy.journal.takeover import Taken, Taker
 from talksy.journal.upkeep import Checkpoints, Strays
 from talksy.metrics import Metrics
@@ -84,7 +85,7 @@ class Journal:
         self._announce: Announce
         self._strand: Strand
         self._mirrors: dict[str, Mirror] = {}
-        self._runs: dict[str, Run] = {}
+        self._runs = Runs()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended_at: dict[str, float] = {}
         self._bytes = 0
@@ -189,7 +190,7 @@ class Journal:
             wheel=self._wheel,
         )
         self._mirrors[row.id] = run.mirror
-        self._runs[row.id] = run
+        self._runs.add(run)
         if given is not None:
             given(run)
         self._spawn(self._run(run), name=f"turn {row.id}")
@@ -272,8 +273,7 @@ class Journal:
 
     def of(self, session_id: str) -> list[Mirror]:
         """What this node runs in a session: one turn, or none."""
-        runs = self._runs.values()
-        return [run.mirror for run in runs if run.row.session_id == session_id]
+        return [run.mirror for run in self._runs.of(session_id)]
 
     async def open_turn(self, row: TurnRow) -> Mirror:
         """The events of a turn, wherever it runs or ran; attach readers without awaiting more."""
@@ -327,7 +327,7 @@ class Journal:
         deadline = loop.time() + self._keep.patience_seconds
         while self._tasks and loop.time() < deadline:
             # Again and again: an ending on its way may have started one more.
-            for run in list(self._runs.values()):
+            for run in self._runs.all():
                 run.stop("interrupted")
             await asyncio.wait(
                 self._tasks,
@@ -401,7 +401,7 @@ class Journal:
             del self._mirrors[run.row.id]
             self._yard.enter(run.mirror)
             log.info("turn_parked", session_id=run.row.session_id, turn_id=run.row.id)
-        del self._runs[run.row.id]
+        self._runs.remove(run)
         return True
 
     async def _tell(self, row: TurnRow, mirror: Mirror) -> None:
@@ -450,7 +450,7 @@ class Journal:
         if not run.lost:
             run.drop()
             self._end(run, ending, total)
-        del self._runs[row.id]
+        self._runs.remove(run)
         if finished.won:
             self._pass_on(run, ending, total)
         return finished
@@ -494,7 +494,7 @@ class Journal:
         if lease.nodes > 1 and self._bus is None and not self._warned:
             self._warned = True
             log.warning("nodes_without_redis", nodes=lease.nodes, hint="set REDIS_URL on all")
-        for run in list(self._runs.values()):
+        for run in self._runs.all():
             if run.row.id not in lease.running:
                 if run.began_at < since and not run.ended.is_set() and not run.ending:
                     self._lose(run)
@@ -521,7 +521,7 @@ class Journal:
 
     def _let_go(self) -> None:
         """The lease is over and nobody can be asked: others end what this node writes."""
-        given_up = [run for run in self._runs.values() if not (run.lost or run.overdue)]
+        given_up = [run for run in self._runs.all() if not (run.lost or run.overdue)]
         if given_up:
             log.warning("lease_lost", turns=len(given_up))
         for run in given_up:
@@ -574,7 +574,7 @@ class Journal:
             await asyncio.sleep(self._keep.checkpoint_seconds)
             try:
                 logged = self._flusher is not None and not self._flusher.away
-                await self._checkpoints.store(self._runs.values(), logged=logged)
+                await self._checkpoints.store(self._runs.all(), logged=logged)
                 if not self._closing and monotonic() - self._sought_at > self._keep.found_seconds:
                     self._sought_at = monotonic()
                     await self._begin_strays()

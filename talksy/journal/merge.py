@@ -9,9 +9,9 @@ from talksy.wheel import Wheel
 class Merge:
     """Gives text on at once after a pause, else each ``ms`` milliseconds or ``length`` bytes.
 
-    When the model stalls, what it said already is given on: the time is that of ``wheel``, which
-    turns for all answers of a node at once. With ``ms`` or ``length`` 0 each delta is given on
-    alone.
+    At once is in the next turn of the loop, so that what comes in the same turn goes with it. When
+    the model stalls, what it said already is given on: the time is that of ``wheel``, which turns
+    for all answers of a node at once. With ``ms`` or ``length`` 0 each delta is given on alone.
     """
 
     __slots__ = ("_give", "_held", "_length", "_most", "_seconds", "_wheel", "due")
@@ -31,9 +31,11 @@ class Merge:
             self._give(text)
             return
         self._held.append(text)
-        self._length += size(text)
-        if not self.due or self._length >= self._most:
+        self._length += len(text) if text.isascii() else size(text)
+        if self._length >= self._most:
             self.expire()
+        elif not self.due:
+            self._wheel.put_next(self)
 
     def close(self) -> None:
         """Gives on what is held: what is pushed next does not wait."""

@@ -45,7 +45,8 @@ class Mirror:
         self.end: Ending | None = None
         self.total = 0
         """How many events count, once it has ended; more than there are where some never came."""
-        self.readers: dict[Reader, None] = {}
+        self.readers: tuple[Reader, ...] = ()
+        """Replaced, never changed: who is called may close, or open another."""
         self.written: tuple[int, Event | Ending, bytes] | None = None
         """The last event that was encoded for a reader, with its number: the others are sent the
         same bytes."""
@@ -94,7 +95,7 @@ class Mirror:
         self._call()
 
     def _call(self) -> None:
-        for reader in (*self.readers,):
+        for reader in self.readers:
             try:
                 reader.wake()
             except Exception:
@@ -116,7 +117,7 @@ class Reader:
         self.over = False
         """The ending was given, or the reader was closed."""
         self.wake = wake
-        mirror.readers[self] = None
+        mirror.readers += (self,)
 
     def take(self) -> tuple[int, Event | Ending] | None:
         """The next event with its number, or None where there is nothing new or nothing more.
@@ -143,7 +144,8 @@ class Reader:
     def close(self) -> None:
         """Stops reading."""
         self.over = True
-        self.mirror.readers.pop(self, None)
+        mirror = self.mirror
+        mirror.readers = tuple(each for each in mirror.readers if each is not self)
 
 
 def opened(turn: TurnRow) -> Mirror:

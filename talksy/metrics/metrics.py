@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from talksy.metrics.providers import ProviderMetrics
+from talksy.metrics.providers import CallMetrics, ProviderMetrics
 from talksy.metrics.results import Counted, Results
 from talksy.metrics.tally import Reading, Tally, Values
 from talksy.metrics.tools import ToolMetrics
@@ -47,6 +47,8 @@ class Metrics:
         self.turns = TurnMetrics(registry, self.providers)
         self.tools = ToolMetrics(registry)
         self.voice = VoiceMetrics(registry)
+        self.stt = CallMetrics(registry, "talksy_stt", "first_text")
+        self.tts = CallMetrics(registry, "talksy_tts", "first_sound")
         self.counter("talksy_chunks", "Chunks of streamed answers.", lambda: self.turns.chunks)
         self._info = Gauge(
             "talksy_info", "1, with what runs here.", ("version", "database"), registry=registry

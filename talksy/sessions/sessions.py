@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 LINE_SECONDS = 2.0
 """How long who comes in waits for those before."""
 TOGETHER = 200
-"""So many are let in by one transaction."""
+"""So many are let in, stored or ended by one transaction."""
 PAUSE_SECONDS = 0.02
 """In a crowd so long passes from one such transaction to the next: each costs a commit."""
 NODE_FULL = "this server has as many sessions as it may: try again later"
@@ -194,8 +194,7 @@ class Sessions:
 
     async def _going_on(self, arrivals: Sequence[_Arrival]) -> Sequence[SessionRow | Failed]:
         ids = {arrival.session_id for arrival in arrivals}
-        if not ids.isdisjoint(self._live):
-            await self._store()  # when the last left, say
+        await self._tell(ids & self._live.keys())  # when the last left, say
         now = self._clock()
         rows = {row.id: row for row in await self._rows.find_all(sorted(ids))}
         found: list[SessionRow | Failed] = []
@@ -334,6 +333,14 @@ class Sessions:
         await self._review([session.id])
         return self._live.get(session.id) is session and session.expires_at > self._clock()
 
+    async def goes_on(self, session_id: str) -> bool:
+        """Whether a session goes on in which nobody may be here any more."""
+        now = self._clock()
+        if self._goes_on(session_id, now):
+            return True
+        rows = await self._rows.find_all([session_id])
+        return any(row.ended_at is None and row.expires_at > now for row in rows)
+
     async def refresh(self, session: Session) -> None:
         """Learns what was done in the session on other nodes."""
         await self._review([session.id])
@@ -370,18 +377,23 @@ class Sessions:
         """
         await self._store()
         now = self._clock()
-        for session_id in await self._rows.expired(now):
-            live = self._live.get(session_id)
-            if live is None or live.expires_at <= now:
-                await self._rows.expire(session_id, now)
-            # else something was done in it meanwhile
+        expired = await self._rows.expired(now)
+        for start in range(0, len(expired), TOGETHER):
+            over = [key for key in expired[start : start + TOGETHER] if not self._goes_on(key, now)]
+            if over:
+                await self._rows.expire(over, now)
         doubted = set(self._doubted)
         due = {key for key, session in self._live.items() if session.expires_at <= now}
         if due or doubted:
             await self._review(due | doubted)
         self._doubted -= doubted
-        over, self._over = self._over, []
-        return over
+        told, self._over = self._over, []
+        return told
+
+    def _goes_on(self, session_id: str, now: int) -> bool:
+        """Whether something was done in it here that its row does not know yet."""
+        live = self._live.get(session_id)
+        return live is not None and live.expires_at > now
 
     async def look(self) -> None:
         """Finds what a word would have told, and what nodes that died left behind.
@@ -419,19 +431,31 @@ class Sessions:
         await self._store()
 
     async def _store(self) -> None:
+        """Says to the rows what was done in all of them, a few at a time."""
         async with self._storing:
-            changed = [session for session in self._live.values() if session.changed]
-            marks = [self._mark(session) for session in changed]
             gone = self._stored - self._live.keys()
+            await self._rows.mark((), gone)
+            self._stored -= gone
+        changed = [session.id for session in self._live.values() if session.changed]
+        for start in range(0, len(changed), TOGETHER):
+            await self._tell(changed[start : start + TOGETHER])
+
+    async def _tell(self, session_ids: Collection[str]) -> None:
+        """Says to the rows what was done in these, as far as they live here."""
+        if not session_ids:
+            return
+        async with self._storing:
+            found = [self._live[key] for key in session_ids if key in self._live]
+            changed = [session for session in found if session.changed]
+            marks = [self._mark(session) for session in changed]
             for session in changed:
                 session.changed = False
             try:
-                await self._rows.mark(marks, gone)
+                await self._rows.mark(marks)
             except BaseException:
                 for session in changed:
                     session.changed = True
                 raise
-            self._stored -= gone
             for mark in marks:
                 self._noted(mark)
 

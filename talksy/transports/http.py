@@ -1,5 +1,5 @@
 """aiohttp's server, where it acts before anybody of ours is asked: on what is no HTTP, and on who
-says nothing.
+says nothing. Where an application has doors, a connection is a ``Front`` first.
 
 Leaned on beyond the library's public API: ``AppRunner._make_server``, ``Server``'s ``_kwargs``,
 ``_loop``, ``connection_made`` and ``connection_lost``, and ``RequestHandler._request_count``.
@@ -8,19 +8,25 @@ Leaned on beyond the library's public API: ``AppRunner._make_server``, ``Server`
 import asyncio
 from typing import Any
 
+import orjson
 import structlog
 from aiohttp import web
 
 from talksy.errors import InternalError, TalksyError, ValidationError
 from talksy.ids import new_id
+from talksy.transports.requests import COMMON, DOORS, Reply
 from talksy.transports.rest.headers import SAFE, SERVER
-from talksy.transports.rest.problems import problem
+from talksy.transports.rest.problems import PROBLEM, document, problem
+from talksy.transports.socketio.engine.front import NEWCOMERS, Front
+from talksy.transports.socketio.engine.turnstile import Turnstile
 
 log = structlog.get_logger(__name__)
 
 
 HEAD_SECONDS = 10.0
 """How long a new connection may take until the head of its first request is there."""
+IDLE_SECONDS = 3_630.0
+"""How long one that is kept open may be silent; as aiohttp has it, longer than any proxy."""
 
 
 class Runner(web.AppRunner):
@@ -36,6 +42,7 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         return _Server(
             server.request_handler,
+            app=self.app,
             head_seconds=self._head_seconds,
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
@@ -44,41 +51,103 @@ class Runner(web.AppRunner):
 
 
 class _Server(web.Server):
-    def __init__(self, *arguments: Any, head_seconds: float, **options: Any) -> None:
+    """The ``House`` of its ``Front``s."""
+
+    def __init__(
+        self, *arguments: Any, app: web.Application, head_seconds: float, **options: Any
+    ) -> None:
         super().__init__(*arguments, **options)
-        self._head_seconds = head_seconds
-        self._fresh: dict[web.RequestHandler, float] = {}
-        """Connections by the moment until which they may be silent, the oldest first."""
-        self._next_look: asyncio.TimerHandle | None = None
+        self._fresh = Patience(self._loop, head_seconds)
+        self._idle = Patience(self._loop, IDLE_SECONDS)
+        self._fronts: set[Front] = set()
+        self.newcomers = Turnstile(NEWCOMERS)
+        self.doors = app.get(DOORS, {})
+        self.common = app.get(COMMON, lambda _: b"")
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        until = self._fresh[handler] = self._loop.time() + self._head_seconds
-        if self._next_look is None:
-            self._next_look = self._loop.call_at(until, self._look)
+        self._fresh.watch(handler)
 
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
     ) -> None:
-        self._fresh.pop(handler, None)
+        self._fresh.forget(handler)
         super().connection_lost(handler, exc)
 
-    def _look(self) -> None:
-        """Hangs up on those who have not asked for anything in time."""
-        now = self._loop.time()
-        due = [handler for handler, until in self._fresh.items() if until <= now]
-        for handler in due:
-            del self._fresh[handler]
-            if not handler._request_count:  # noqa: SLF001
-                log.info("silent_connection")
-                handler.force_close()
-        self._next_look = None
-        if self._fresh:
-            until = next(iter(self._fresh.values()))
+    async def shutdown(self, timeout: float | None = None) -> None:
+        for front in list(self._fronts):
+            front.close()
+        await super().shutdown(timeout)
+
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override]
+        return Front(self) if self.doors else self.others()
+
+    # ---- a House
+
+    def came(self, front: Front) -> None:
+        self._fronts.add(front)
+        self._fresh.watch(front)
+
+    def asked(self, front: Front) -> None:
+        self._fresh.forget(front)
+        self._idle.watch(front)
+
+    def left(self, front: Front) -> None:
+        self._fronts.discard(front)
+        self._fresh.forget(front)
+        self._idle.forget(front)
+
+    def others(self) -> asyncio.Protocol:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+    def failed(self, error: BaseException) -> Reply:
+        number = new_id("req")
+        log.error("request_failed", exc_info=error, request_id=number)
+        told = InternalError(number)
+        return Reply(orjson.dumps(document(told, number)), told.status, PROBLEM)
+
+
+class Patience:
+    """Hangs up on connections that are silent for so many seconds; one timer for all of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._until: dict[web.RequestHandler | Front, float] = {}
+        """The moment until which each may be silent, the earliest first."""
+        self._next_look: asyncio.TimerHandle | None = None
+
+    def watch(self, who: web.RequestHandler | Front) -> None:
+        """From now on it has so long."""
+        self._until.pop(who, None)
+        until = self._until[who] = self._loop.time() + self._seconds
+        if self._next_look is None:
             self._next_look = self._loop.call_at(until, self._look)
 
-    def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+    def forget(self, who: web.RequestHandler | Front) -> None:
+        """It has said something, or has gone."""
+        self._until.pop(who, None)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        due = [who for who, until in self._until.items() if until <= now]
+        for who in due:
+            del self._until[who]
+            self._hang_up(who)
+        self._next_look = None
+        if self._until:
+            until = next(iter(self._until.values()))
+            self._next_look = self._loop.call_at(until, self._look)
+
+    def _hang_up(self, who: web.RequestHandler | Front) -> None:
+        if isinstance(who, Front):
+            if who.busy:
+                return  # watched again when it has its answer
+            log.info("silent_connection")
+            who.close()
+        elif not who._request_count:  # noqa: SLF001
+            log.info("silent_connection")
+            who.force_close()
 
 
 class _Protocol(web.RequestHandler):

@@ -507,6 +507,9 @@ class VoiceStarted(Accepted):
 
     streamId: StreamId
     profile: Annotated[str, Field(description="The profile that counts.")]
+    autoStart: Annotated[
+        bool, Field(description="Whether the profile has clients listen as soon as they come.")
+    ]
 
 
 class Refused(TypedDict):

@@ -25,6 +25,8 @@ _FAINT = 10**-3.5
 _FADE = 0.25 ** (1 / 1_000)
 """Of that power, a millisecond: 6 dB a second, so that a bang does not hush what follows it."""
 _PIECE_MS = 8
+TAIL_MS = 200
+"""So much of a pause belongs to what was said before it: enough to hear that a word has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,14 @@ class Spoken:
     pcm: bytes
     start_ms: int
     end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """What was given so far may be all: nothing more of it is, unless speech goes on."""
+
+    offset_ms: int
+    """Where speech ended, or will go on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +84,9 @@ class Ignored:
     offset_ms: int
 
 
-Heard = Interrupted | SpeechStarted | Spoken | SpeechStopped | Ignored
-"""``(Ignored | Interrupted? SpeechStarted Spoken+ (Interrupted Spoken+)* SpeechStopped)*``"""
+Heard = Interrupted | SpeechStarted | Spoken | Paused | SpeechStopped | Ignored
+"""``(Ignored | Interrupted? SpeechStarted Spoken+ (Paused? Interrupted? Spoken)* Paused?
+SpeechStopped)*``"""
 
 
 @dataclass(slots=True)
@@ -134,6 +145,7 @@ class Endpointer:
         self._off = max(rules.threshold - _HYSTERESIS, min(rules.threshold, 0.05))
         self._assistant = False
         self._kept: deque[Judged] = deque()
+        """What was not given: what came before speech, or the pause since."""
         self._run: _Run | None = None
         self._speaking = False
 
@@ -181,14 +193,15 @@ class Endpointer:
     def _begin(self, run: "_Run") -> list[Heard]:
         self._trim(run.start_ms)
         self._speaking = True
+        started = SpeechStarted(run.start_ms, run.probability)
+        return [*self._interrupted(run), started, self._spoken()]
+
+    def _spoken(self) -> Spoken:
+        """All that was kept."""
         first, last = self._kept[0], self._kept[-1]
         pcm = b"".join(each.pcm for each in self._kept)
         self._kept.clear()
-        started: list[Heard] = [
-            SpeechStarted(run.start_ms, run.probability),
-            Spoken(pcm, first.start_ms, last.end_ms),
-        ]
-        return [*self._interrupted(run), *started]
+        return Spoken(pcm, first.start_ms, last.end_ms)
 
     def _follow(self, frame: Judged) -> list[Heard]:
         """A frame while somebody speaks."""
@@ -198,13 +211,16 @@ class Endpointer:
         if frame.probability >= self._off:
             run.add(frame, over=self._interruptible)
             told += self._interrupted(run)
-        told.append(Spoken(frame.pcm, frame.start_ms, frame.end_ms))
+        self._kept.append(frame)
+        pausing = frame.start_ms - run.end_ms >= TAIL_MS
+        if not pausing:
+            told.append(self._spoken())
         if frame.end_ms - run.end_ms >= self._rules.silence_duration_ms:
             reason: Literal["silence", "length"] = "silence"
         elif frame.end_ms - run.start_ms >= self._rules.max_speech_ms:
             reason = "length"
         else:
-            return told
+            return [*told, Paused(run.end_ms)] if pausing and len(self._kept) == 1 else told
         self._run, self._speaking = None, False
         return [*told, run.stopped(reason)]
 

@@ -1,11 +1,11 @@
 """From sound to what was said: one stream of one microphone.
 
 The frames are judged where they come in; what is recognised comes back from elsewhere, in tasks of
-its own. Nothing here waits for anything when a frame comes.
+its own. A frame waits for nothing but for whether somebody calls, where that is asked.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
@@ -14,13 +14,15 @@ import structlog
 
 from talksy.ai.stt import Hearing, Recognizer, Transcript
 from talksy.ai.vad import Judged, SpeechDetector
-from talksy.ai.wake import Wake, WakeDetector
+from talksy.ai.wake import Wake
 from talksy.errors import Overloaded, TalksyError
+from talksy.voice.attention import Attention
 from talksy.voice.detection import (
     Endpointer,
     Heard,
     Ignored,
     Interrupted,
+    Paused,
     SpeechStarted,
     SpeechStopped,
     Spoken,
@@ -80,15 +82,6 @@ class Listener(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """What it takes to be listened to."""
-
-    wake: WakeDetector
-    listen_ms: int
-    """How long is listened for speech then."""
-
-
 class Ears:
     """One stream."""
 
@@ -129,12 +122,11 @@ class Ears:
         if self._endpointer is not None:
             self._endpointer.assistant_speaks = speaks
 
-    def hear(self, pcm: bytes) -> None:
-        """Takes the next piece, of any length."""
+    async def hear(self, pcm: bytes) -> None:
+        """Takes the next piece, of any length: it is judged at once, so it should be short."""
         for frame in self._detector.hear(pcm):
-            if self._attention is not None and not self._attentive(frame.pcm, frame.end_ms):
-                continue
-            self._follow(frame)
+            if await self._attentive(frame):
+                self._follow(frame)
 
     def _follow(self, frame: Judged) -> None:
         self._now_ms = frame.end_ms
@@ -148,26 +140,30 @@ class Ears:
         if self._utterance is not None:
             self._utterance.push(frame.pcm)
 
-    def _attentive(self, pcm: bytes, now_ms: int) -> bool:
+    async def _attentive(self, frame: Judged) -> bool:
         """Whether what is said is said to the assistant."""
         attention = self._attention
-        assert attention is not None  # noqa: S101 - it is asked for
-        endpointer = self._endpointer
-        answering = endpointer is not None and endpointer.assistant_speaks
-        if self._speaking or now_ms <= self._awake_until or answering:
+        if attention is None or self._awake(frame.end_ms):
             return True
-        try:
-            wakes = attention.wake.hear(pcm)
-        except TalksyError as error:
-            self._listener.failed(error)
+        if not (wakes := await self._try_wake(attention.hear(frame.pcm))):
             return False
-        if not wakes:
-            return False
-        self._awake_until = now_ms + attention.listen_ms
-        if endpointer is not None:
-            endpointer.finish()
+        self._awake_until = frame.end_ms + attention.listen_ms
+        if self._endpointer is not None:
+            self._endpointer.finish()
         self._listener.woken(wakes[-1])
         return False
+
+    def _awake(self, now_ms: int) -> bool:
+        endpointer = self._endpointer
+        answering = endpointer is not None and endpointer.assistant_speaks
+        return self._speaking or answering or now_ms <= self._awake_until
+
+    async def _try_wake(self, hearing: Awaitable[list[Wake]]) -> list[Wake]:
+        try:
+            return await hearing
+        except TalksyError as error:
+            self._listener.failed(error)
+            return []
 
     def _take(self, heard: Heard, now_ms: int) -> None:
         match heard:
@@ -182,6 +178,9 @@ class Ears:
             case Spoken(pcm):
                 if self._utterance is not None:
                     self._utterance.push(pcm)
+            case Paused():
+                if self._utterance is not None:
+                    self._utterance.pause()
             case SpeechStopped():
                 self._speaking = False
                 # Who has just spoken may well go on.
@@ -212,8 +211,11 @@ class Ears:
     async def finish(self) -> None:
         """The stream is over: what is being said ends with what was heard of it."""
         for frame in self._detector.finish():
-            if self._attention is None or self._speaking:
+            if await self._attentive(frame):
                 self._follow(frame)
+        if self._attention is not None and not self._awake(self._now_ms):
+            for wake in await self._try_wake(self._attention.finish()):
+                self._listener.woken(wake)
         for heard in self._endpointer.finish() if self._endpointer is not None else ():
             self._take(heard, heard.offset_ms)
         if self._utterance is not None:
@@ -236,8 +238,8 @@ class Utterance:
         self._start_ms = start_ms
         self._end_ms = start_ms
         self._listener = listener
-        self._waiting: list[bytes] = []
-        """What came before the recogniser was there."""
+        self._waiting: list[bytes | None] = []
+        """What came before the recogniser was there; None for a pause."""
         self._hearing: Hearing | None = None
         self._failed = False
         self._ended_at: float | None = None
@@ -245,6 +247,13 @@ class Utterance:
 
     def push(self, pcm: bytes) -> None:
         """The next piece of it."""
+        self._pass_on(pcm)
+
+    def pause(self) -> None:
+        """This may have been all of it."""
+        self._pass_on(None)
+
+    def _pass_on(self, pcm: bytes | None) -> None:
         if self._hearing is None:
             self._waiting.append(pcm)
         else:
@@ -258,8 +267,11 @@ class Utterance:
         if self._hearing is not None:
             self._hearing.end()
 
-    def _try(self, hearing: Hearing, pcm: bytes) -> None:
+    def _try(self, hearing: Hearing, pcm: bytes | None) -> None:
         if self._failed:
+            return
+        if pcm is None:
+            hearing.pause()
             return
         try:
             hearing.push(pcm)

@@ -1,8 +1,9 @@
 """What hears and speaks on this node."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from talksy.ai.llm import Choice
 from talksy.ai.stt import Recognizer
 from talksy.ai.tts import Synthesizer
 from talksy.ai.vad import Detectors
@@ -21,6 +22,9 @@ class Engines:
     synthesizer: Synthesizer
     recognizers: Mapping[str, Recognizer] = field(default_factory=dict)
     synthesizers: Mapping[str, Synthesizer] = field(default_factory=dict)
+    hearers: Sequence[Choice[Recognizer]] = ()
+    """How each of them stands."""
+    speakers: Sequence[Choice[Synthesizer]] = ()
 
     def hears(self, name: str | None) -> Recognizer:
         """A recogniser, the usual one unless it is named. Raises ``ValidationError``."""

@@ -81,14 +81,21 @@ class Mouth:
         self._texts: asyncio.Queue[str | None] = asyncio.Queue()
         """What is to be said; another one since the answer began anew."""
         self._pieces: list[Speech] = []
+        self._next = 0
+        """The first of them that was not sent whole."""
         self._sent_ms = 0.0
         self._began_at: float | None = None
         """When the first frame was sent, put off by the silences since."""
+        self._from_ms = 0.0
+        """Where the present listener began to hear it."""
         self._played: tuple[float, float] | None = None
         """What the client told last, in milliseconds, and when."""
         self._hushed = False
-        self._quiet = asyncio.Event()
         """Nothing more is sent."""
+        self._round = 0
+        """What was sent in an earlier one is void, or said again."""
+        self._turned = asyncio.Event()
+        """Set when this one is over: there is nothing to wait for."""
 
     # ---- what is to be said
 
@@ -114,10 +121,7 @@ class Mouth:
             log.warning("speech_failed", turn_id=self._turn_id, code=error.code)
             if not self._hushed:
                 self._speaker.fault(self._turn_id, error)
-        if self._began_at is not None and not self._hushed:
-            await self._until(self._sent_ms)
-            if not self._hushed:
-                self._speaker.finish(self._turn_id)
+        await self._finish()
 
     def restart(self) -> None:
         """What was said is void: the answer begins anew."""
@@ -126,7 +130,23 @@ class Mouth:
         if self._began_at is not None and not self._hushed:
             self._speaker.clear(self._turn_id)
         self._pieces.clear()
-        self._sent_ms, self._began_at, self._played = 0.0, None, None
+        self._next, self._sent_ms, self._from_ms, self._began_at = 0, 0.0, 0.0, None
+        self._turn_round()
+
+    def again(self) -> None:
+        """Somebody else hears it from here on: what is being heard is said again from its piece's
+        beginning.
+        """
+        if self._began_at is None or self._hushed:
+            return
+        left, ms = self.heard_ms, 0.0
+        self._next = 0
+        for piece in self._pieces:
+            if left < ms + piece.duration_ms:
+                break
+            self._next, ms = self._next + 1, ms + piece.duration_ms
+        self._sent_ms, self._from_ms, self._began_at = ms, ms, self._now() - ms / 1000
+        self._turn_round()
 
     def hush(self) -> None:
         """Nothing more is sent, and what was not played is taken back."""
@@ -137,7 +157,13 @@ class Mouth:
     def mute(self) -> None:
         """Nothing more is sent: nobody is there to hear it."""
         self._hushed = True
-        self._quiet.set()
+        self._turned.set()
+
+    def _turn_round(self) -> None:
+        self._played = None
+        self._round += 1
+        self._turned.set()
+        self._turned = asyncio.Event()
 
     async def _speak(self, texts: asyncio.Queue[str | None]) -> None:
         async def words() -> AsyncIterator[str]:
@@ -152,13 +178,17 @@ class Mouth:
                 if texts is not self._texts or self._hushed:
                     return
                 self._pieces.append(piece)
-                await self._play(piece, texts)
+                await self._send()
 
     # ---- what is heard
 
     def played(self, ms: float) -> None:
-        """The client has played so much of the answer."""
-        self._played = (min(ms, self._sent_ms), self._now())
+        """The client has played so much of the answer, since it began to hear it."""
+        self._played = (min(self._from_ms + ms, self._sent_ms), self._now())
+
+    def left(self) -> None:
+        """The client plays no more of it."""
+        self._played = (self.heard_ms, self._now())
 
     @property
     def heard(self) -> str:
@@ -184,13 +214,30 @@ class Mouth:
 
     # ---- how it is sent
 
-    async def _play(self, piece: Speech, texts: asyncio.Queue[str | None]) -> None:
-        size = size_of(FRAME_MS, OUT_RATE)
+    async def _send(self) -> None:
+        """Sends what was not sent."""
+        while self._next < len(self._pieces) and not self._hushed:
+            if await self._play(self._pieces[self._next]):
+                self._next += 1
+
+    async def _finish(self) -> None:
+        """Returns when all was heard that there is."""
+        while self._began_at is not None and not self._hushed:
+            now = self._round
+            await self._send()
+            await self._until(self._sent_ms)
+            if now == self._round and not self._hushed:
+                self._speaker.finish(self._turn_id)
+                return
+
+    async def _play(self, piece: Speech) -> bool:
+        """Whether all of it was sent."""
+        size, now = size_of(FRAME_MS, OUT_RATE), self._round
         text: str | None = piece.text
         for first in range(0, len(piece.pcm), size):
             await self._until(self._sent_ms - LEAD_MS)
-            if self._hushed or texts is not self._texts:
-                return
+            if self._hushed or now != self._round:
+                return False
             if self._began_at is None:
                 self._began_at = self._now()
                 self._speaker.start(self._turn_id)
@@ -200,6 +247,7 @@ class Mouth:
             text = None
             self._behind()
             self._sent_ms += milliseconds(len(frame), OUT_RATE)
+        return True
 
     def _behind(self) -> None:
         """Where all was played before this frame came, the clock stood still meanwhile."""
@@ -209,11 +257,12 @@ class Mouth:
                 self._began_at += silent
 
     async def _until(self, ms: float) -> None:
-        """Returns when so much was played."""
-        while self._began_at is not None and not self._hushed:
+        """Returns when so much was played, or that does not count any more."""
+        turned = self._turned
+        while self._began_at is not None and not turned.is_set():
             left = self._began_at + ms / 1000 - self._now()
             if left <= 0:
                 return
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
-                    await self._quiet.wait()
+                    await turned.wait()

@@ -21,6 +21,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from talksy.ai.stt import LONGEST_MS
+
 Json = Mapping[str, Any]
 
 
@@ -81,8 +83,8 @@ class TurnDetection(_Part):
     """A pause of this length ends it."""
     min_speech_ms: int = Field(default=120, ge=0, le=2_000)
     """What is shorter is no speech."""
-    max_speech_ms: int = Field(default=60_000, ge=2_000, le=300_000)
-    """What is longer is cut into several utterances."""
+    max_speech_ms: int = Field(default=60_000, ge=2_000, le=LONGEST_MS - 10_000)
+    """What is longer is cut into several utterances, none longer than a recogniser bears."""
     create_response: bool = True
     """Whether an utterance asks for an answer."""
     interrupt_response: bool = True
@@ -127,7 +129,8 @@ class Profile(_Part):
     """How a voice session hears and speaks."""
 
     auto_start: bool = True
-    """Whether listening starts by itself: if not, the wake word or `voice_start` begins it."""
+    """Whether listening starts by itself: for clients, which send `voice_start` when they come, or
+    when somebody asks for it; the server listens from `voice_start` on either way."""
     language: Language = "en"
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """The voice of the answers, as its engine calls it; unless it is named, the engine's usual."""

@@ -23,9 +23,15 @@ class SpokenTurn:
     """
 
     def __init__(
-        self, turn: Turn, mouth: Mouth, timing: Timing, ended: Callable[[], None] = lambda: None
+        self,
+        turn: Turn,
+        mouth: Mouth,
+        timing: Timing,
+        ended: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """``ended`` is called when nothing more is to be heard of it."""
+        """``ended`` is called when nothing is heard of it any more, with whether that was all: what
+        waits for a person goes on.
+        """
         self._on_end = ended
         self._turn = turn
         self._mouth = mouth
@@ -59,6 +65,7 @@ class SpokenTurn:
                 self._mouth.say("")  # what was said so far is not to wait for what follows
 
         speaking = asyncio.create_task(self._mouth.run(), name="mouth")
+        ending: Ending | Parked | None = None
         try:
             ending = await self._turn.run(both)
             self._mouth.end()
@@ -69,9 +76,9 @@ class SpokenTurn:
             await asyncio.gather(speaking, return_exceptions=True)
             if not speaking.cancelled() and (error := speaking.exception()):
                 log.error("mouth_failed", exc_info=error)
+            self._on_end(isinstance(ending, Ending))
         if isinstance(ending, Parked):
             return ending
-        self._on_end()
         cut = self._stopped if self._stopped in {"cancelled", "interrupted"} else None
         ending = replace(ending, metrics=self._timing.told())
         if cut is None:

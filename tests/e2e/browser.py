@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from talksy.audio import size_of
 from tests.contract import check_ack, check_event
 from tests.e2e.client import Event, check_turn
 from tests.node import JS, ready_node
@@ -19,6 +20,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "polling only": {"transports": ["polling"]},
     "WebSocket only": {"transports": ["websocket"]},
 }
+OWN = ("connect", "disconnect", "connect_error", "upgrade", "spoken")
+"""What ``client.mjs`` tells that no server sent."""
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Browser:
         if event.name == "ack":
             ack = {name: value for name, value in event.data.items() if name != "id"}
             check_ack(self._asked[event.data["id"]], ack)
-        elif event.name not in ("connect", "disconnect", "connect_error", "upgrade"):
+        elif event.name not in OWN:
             check_event(event.name, event.data)
 
     async def until_named(self, name: str, **fields: Any) -> Any:
@@ -68,6 +71,10 @@ class Browser:
         line = json.dumps({"do": command, **more}, default=_packed)
         self.process.stdin.write(f"{line}\n".encode())
         await self.process.stdin.drain()
+
+    async def speak(self, pcm: bytes, *, ms: int) -> None:
+        """Sends 16 kHz sound in pieces of ``ms``, as fast as anybody speaks; then ``spoken``."""
+        await self.do("speak", pcm=pcm, size=size_of(ms), ms=ms)
 
     async def emit(self, event: str, payload: Any = None) -> int:
         """Sends an event; its ack will have the id that is returned."""

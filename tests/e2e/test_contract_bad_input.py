@@ -453,12 +453,17 @@ async def test_what_the_library_sends_is_bounded_too(server: Server) -> None:
         async with http.get("/socket.io/", params=query) as answer:
             query["sid"] = json.loads((await answer.text())[1:])["sid"]
         refusals = "\x1e".join([f"40/{90 * 'x'},"] * 900)
-        status = 200
-        async with asyncio.timeout(SECONDS):
-            while status == 200:
-                async with http.post("/socket.io/", params=query, data=refusals) as answer:
-                    status = answer.status
-        assert status == 400
+        for _ in range(50):
+            async with http.post("/socket.io/", params=query, data=refusals) as answer:
+                if answer.status != 200:
+                    break
+        # The library's connections take a body first and look at what is in it later.
+        for _ in range(100):
+            async with http.post("/socket.io/", params=query, data="3") as answer:
+                if answer.status != 200:
+                    break
+            await asyncio.sleep(0.1)
+        assert answer.status == 400
 
 
 async def test_a_payload_of_unknown_length_is_read_to_its_end(server: Server) -> None:

@@ -94,7 +94,7 @@ async def test_a_turn_is_a_span_and_each_call_one_below_it(collector: Collector)
             OTEL_BSP_SCHEDULE_DELAY=50,
         ) as server,
     ):
-        vendor.script(refusal(500), answer("a ", "b "), refusal(401, "invalid_api_key"))
+        vendor.script(refusal(500), answer("a ", "b ", pace=0.2), refusal(401, "invalid_api_key"))
         account = await Account.register(server.url)
         client = await Client.connect(server.url, auth={"token": account.token})
         session = (await client.session())["sessionId"]

@@ -14,6 +14,7 @@ from talksy.audio import OUT_RATE, milliseconds, size_of
 from talksy.cli.sound import read_wav
 from tests.e2e.accounts import PASSWORD, Account
 from tests.e2e.browser import OPTIONS, browsing
+from tests.proxy import running_proxy
 from tests.server import running_server
 
 CLIP = Path(__file__).parents[1] / "clips" / "what_time_is_it.wav"
@@ -105,6 +106,35 @@ async def test_what_is_said_may_be_written_down_alone_or_answered_in_the_end(
     assert code == 0, err
     assert re.match(f"you: {HEARD}\n", out)
     assert ("talksy: I understood" in out) is answered
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        (b"SESSION_CREATED",),
+        (b"speech_stopped",),
+        (b"audio_start", b"audio_start"),
+        (b"stream_end",),
+    ],
+    ids=["early", "before it is understood", "twice", "at the end"],
+)
+async def test_a_cut_line_loses_no_answer(
+    server_url: str, account: Account, tmp_path: Path, cuts: tuple[bytes, ...]
+) -> None:
+    answer = tmp_path / "answer.wav"
+    async with running_proxy(server_url) as proxy:
+        proxy.cut_before(*cuts)
+        base = ("--url", proxy.url, "--token", account.token)
+        code, out, err = await speak(*base, "--wav", CLIP, "--out", answer)
+        assert proxy.cuts == len(cuts)
+    assert code == 0, err
+    asked, answered = out.splitlines()
+    assert re.fullmatch(f"you: {HEARD}", asked)
+    assert re.fullmatch(r'talksy: I understood: "I heard .* sound\." Tell me more\.', answered)
+    assert err.count("the connection is lost: coming back") == len(cuts)
+    pcm, _ = read_wav(answer)
+    letters = len(answered.removeprefix("talksy: "))
+    assert milliseconds(len(pcm), OUT_RATE) > 30 * letters
 
 
 async def test_what_the_server_refuses_is_said_in_a_line(server_url: str, account: Account) -> None:

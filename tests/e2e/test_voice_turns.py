@@ -94,6 +94,31 @@ async def test_who_speaks_is_understood_and_answered_aloud(way: Door, mine: Acco
     assert (question["content"], answer["content"]) == ("what time is it", written)
 
 
+async def test_what_is_heard_does_not_depend_on_how_the_sound_was_cut(
+    way: Door, mine: Account
+) -> None:
+    pcm = clip("what_time_is_it").pcm
+    told = []
+    for size in (321, 640, len(pcm)):
+        client = await way.open(mine)
+        assert (await client.call("voice_start", {"mode": "transcribe"}))["ok"]
+        await heard(client, *(pcm[at : at + size] for at in range(0, len(pcm), size)))
+        assert (await client.call("voice_stop"))["ok"]
+        assert not client.named("error")
+        assert client.named("partial_transcript")
+        names = ("speech_started", "speech_stopped", "final_transcript")
+        told.append({name: [bare(each) for each in client.named(name)] for name in names})
+    assert [each["text"] for each in told[0]["final_transcript"]] == ["what time is it"]
+    assert told[0] == told[1] == told[2]
+
+
+def bare(told: dict[str, Any]) -> dict[str, Any]:
+    """The same whatever the stream is called, and whomever the recogniser has heard before: that
+    leaves a trace in its first guesses and in how sure it is.
+    """
+    return {name: told[name] for name in told if name not in ("streamId", "confidence")}
+
+
 async def test_the_wake_word_is_waited_for(way: Door, mine: Account) -> None:
     client = await way.open(mine)
     await client.call("voice_start", {"profile": "wake-word"})
@@ -107,7 +132,12 @@ async def test_the_wake_word_is_waited_for(way: Door, mine: Account) -> None:
 
 
 async def test_a_profile_of_ones_own_counts(way: Door, mine: Account) -> None:
-    profile = {"name": "deaf", "base": "vad-triggered", "turnDetection": {"minSpeechMs": 2_000}}
+    profile = {
+        "name": "deaf",
+        "base": "vad-triggered",
+        "autoStart": False,
+        "turnDetection": {"minSpeechMs": 2_000},
+    }
     headers = {"Authorization": f"Bearer {mine.token}"}
     async with (
         aiohttp.ClientSession(mine.url, headers=headers) as http,
@@ -115,7 +145,8 @@ async def test_a_profile_of_ones_own_counts(way: Door, mine: Account) -> None:
     ):
         assert answer.status == 201
     client = await way.open(mine)
-    assert (await client.call("voice_start", {"profile": "deaf"}))["profile"] == "deaf"
+    ack = await client.call("voice_start", {"profile": "deaf"})
+    assert (ack["profile"], ack["autoStart"]) == ("deaf", False)
     await heard(client, clip("what_time_is_it").pcm, SILENCE)
     await client.call("voice_stop")
     assert not client.named("speech_started")
@@ -233,6 +264,76 @@ async def test_who_hangs_up_in_mid_sentence_was_heard_so_far(way: Door, mine: Ac
     assert told[0]["content"].startswith("what")
 
 
+LONG = "Listen. Here are two. One more."
+
+
+async def test_who_comes_back_goes_on_hearing_from_the_present_sentence(
+    way: Door, mine: Account
+) -> None:
+    client = await way.open(mine)
+    session = (await client.session())["sessionId"]
+    await client.call("voice_start", {"mode": "turn"})
+    turn_id = (await client.say(LONG, speak=True))["turnId"]
+    await client.wait("audio_chunk", turnId=turn_id, text="Here are two. ")
+    await client.emit("played", {"turnId": turn_id, "ms": 60_000})
+    await client.call("get_session_info")
+    before = sounds(client, turn_id)[-1].data["audioSeq"]
+    await client.drop()
+    resume = [{"turnId": turn_id, "after": client.turn(turn_id)[-1].data["seq"]}]
+    back = await way.open(mine, sessionId=session, resume=resume)
+    assert (await back.call("voice_start", {"mode": "turn"}))["ok"]
+    ending = await back.ending(turn_id)
+    assert ending["reason"] == "completed"
+    events = sounds(back, turn_id)
+    assert [events[0].name, events[-1].name] == ["audio_start", "audio_end"]
+    numbers = numbered(events)
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert numbers[0] > before
+    spoken = "".join(event.data.get("text", "") for event in events)
+    whole = "".join(
+        event.data["content"]
+        for each in (client, back)
+        for event in each.turn(turn_id)
+        if event.name == "stream_chunk"
+    )
+    assert whole.endswith(spoken)
+    assert len(LONG) / 2 < len(spoken) < len(whole)
+
+
+async def test_who_comes_back_may_interrupt_what_is_heard_again(way: Door, mine: Account) -> None:
+    client = await way.open(mine)
+    session = (await client.session())["sessionId"]
+    await client.call("voice_start", {"mode": "turn"})
+    turn_id = (await client.say(LONG, speak=True))["turnId"]
+    await client.wait("audio_chunk", turnId=turn_id)
+    await client.drop()
+    resume = [{"turnId": turn_id, "after": client.turn(turn_id)[-1].data["seq"]}]
+    back = await way.open(mine, sessionId=session, resume=resume)
+    await back.call("voice_start", {"mode": "turn"})
+    await back.wait("audio_chunk", turnId=turn_id)
+    await say(back, clip("what_time_is_it").pcm, SILENCE)
+    assert (await back.ending(turn_id))["reason"] == "interrupted"
+    assert sounds(back, turn_id)[-1].name == "audio_clear"
+    said = await back.wait("final_transcript")
+    assert (await back.ending(said["turnId"]))["reason"] == "completed"
+
+
+async def test_what_was_said_before_the_line_was_cut_is_answered_to_who_comes_back(
+    way: Door, mine: Account
+) -> None:
+    client = await way.open(mine)
+    session = (await client.session())["sessionId"]
+    await client.call("voice_start", {"mode": "turn"})
+    await heard(client, clip("what_time_is_it").pcm)
+    await client.wait("speech_started")
+    await client.drop()
+    back = await way.open(mine, sessionId=session)
+    assert (await back.call("voice_start", {"mode": "turn"}))["ok"]
+    began = await back.wait("audio_start")
+    assert (await back.ending(began["turnId"]))["reason"] == "completed"
+    assert sounds(back, began["turnId"])[-1].name == "audio_end"
+
+
 @pytest.mark.parametrize(
     ("event", "payload", "says"),
     [
@@ -242,6 +343,8 @@ async def test_who_hangs_up_in_mid_sentence_was_heard_so_far(way: Door, mine: Ac
         ("voice_start", {"profile": "nobody"}, "profile"),
         ("voice_start", {"sampleRate": 1}, "sampleRate"),
         ("voice_start", {"turnDetection": {"threshold": 3}}, "turnDetection.threshold"),
+        ("voice_start", {"turnDetection": {"maxSpeechMs": 120_000}}, "turnDetection.maxSpeechMs"),
+        ("voice_start", {"language": "de"}, "language is not understood by offline"),
         ("user_message_stream", {"text": "x", "speak": True}, "voice_start"),
     ],
 )

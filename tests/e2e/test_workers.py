@@ -17,7 +17,7 @@ from tests.e2e.test_cli import talksy
 from tests.fleet.crowd import Told, running_crowd
 from tests.postgres import postgres_of
 from tests.redis import Redis, running_redis
-from tests.server import Line, Server, running_server
+from tests.server import START_SECONDS, Line, Server, running_server
 
 WORKERS = 3
 SETTINGS: dict[str, Any] = {
@@ -109,7 +109,7 @@ async def test_a_killed_worker_is_replaced_and_its_clients_come_back(server: Ser
         os.kill(victim["pid"], signal.SIGKILL)
         ended = await server.logged("worker_ended")
         assert (ended["worker"], ended["code"]) == (victim["worker"], -signal.SIGKILL)
-        await server.logged("worker_replaced")
+        await server.logged("worker_replaced", START_SECONDS)
         await crowd.enough()
         all_told = await crowd.all(30)
     hit = [told for told in all_told if told.connects > 1]

@@ -189,6 +189,37 @@ def test_a_prompt_file_that_is_not_utf_8_is_a_fault(tmp_path: Path) -> None:
     )
 
 
+def test_a_grammar_is_a_file_or_a_list_of_phrases(tmp_path: Path) -> None:
+    file = tmp_path / "grammar.jsgf"
+    file.write_text("#JSGF V1.0;\ngrammar all;\npublic <all> = go away;\n")
+    assert load(STT_GRAMMAR=str(file)).stt_grammar == file
+    listed = load(STT_GRAMMAR=" Lights on, what time is  it /1e-25/,don't").stt_grammar
+    assert listed == {"lights on": None, "what time is it": 1e-25, "don't": None}
+    many = ",".join(f"say {letter * 9}" for letter in "abcdefghijklmnopqrstuvwxyz")
+    assert len(load(STT_GRAMMAR=many).stt_grammar or ()) == 26  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text", ["commands.jsgf", "/nowhere/commands", "go away /soon/", "go away,24", "~nobody/x", "-"]
+)
+def test_what_is_neither_a_grammar_nor_phrases_is_a_fault(text: str) -> None:
+    (fault,) = faults(STT_GRAMMAR=text)
+    assert fault.startswith(f"STT_GRAMMAR={text} is neither a file with a grammar (JSGF) nor a ")
+
+
+def test_a_grammar_without_one_and_too_many_phrases_are_faults(tmp_path: Path) -> None:
+    file = tmp_path / "grammar.jsgf"
+    for data, fault in (
+        (b"go away", "names a file without a grammar"),
+        (b"\xff", "names a file t"),
+    ):
+        file.write_bytes(data)
+        assert fault in faults(STT_GRAMMAR=str(file))[0]
+    many = ",".join(f"say {a}{b}" for a in "abcdefghijk" for b in "abcdefghijk")
+    assert "has 121 phrases: it may have from 1 to 100" in faults(STT_GRAMMAR=many)[0]
+    assert "has 0 phrases" in faults(STT_GRAMMAR=",")[0]
+
+
 @pytest.mark.parametrize(
     ("text", "level"), [("WARN", "warning"), ("log", "info"), ("verbose", "debug"), ("error",) * 2]
 )

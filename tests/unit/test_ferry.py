@@ -1,11 +1,12 @@
 """One trip for all who wait."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
-from talksy.database.ferry import Failed, Ferry
+from talksy.database.ferry import ASHORE, Failed, Ferry
 
 
 class Sea:
@@ -125,3 +126,26 @@ async def test_in_a_crowd_it_leaves_once_a_pause(sea: Sea) -> None:
     await asyncio.gather(*later)
     assert sea.trips == [[1], [2, 3]]
     assert first - began < 0.05 <= loop.time() - began
+
+
+async def test_a_crowd_goes_ashore_a_few_at_a_time_and_in_its_order() -> None:
+    """Each of them goes on as soon as it is told, and nobody else has a turn meanwhile."""
+
+    async def cross(asked: Sequence[int]) -> Sequence[int]:
+        return asked
+
+    ferry: Ferry[int, int] = Ferry(cross, most=3 * ASHORE + 1, seconds=5)
+    crowd = range(3 * ASHORE + 2)
+    turn, told = 0, list[tuple[int, int]]()
+
+    async def cross_over(number: int) -> None:
+        came_to = await ferry.carry(number)
+        told.append((turn, came_to))
+
+    crossing = [asyncio.create_task(cross_over(number)) for number in crowd]
+    while len(told) < len(crowd):
+        turn += 1
+        await asyncio.sleep(0)
+    await asyncio.gather(*crossing)
+    assert [number for _, number in told] == list(crowd)
+    assert max(Counter(turn for turn, _ in told).values()) == ASHORE

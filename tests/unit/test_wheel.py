@@ -109,3 +109,32 @@ async def test_nobody_is_called_after_the_end(wheel: Wheel) -> None:
     wheel.close()
     await asyncio.sleep(5 * GRAIN)
     assert waiting.called == []
+
+
+async def test_who_is_put_on_for_the_next_turn_is_called_in_it(wheel: Wheel) -> None:
+    first, second, gone = Waiting(wheel), Waiting(wheel), Waiting(wheel)
+    for each in (first, gone, second):
+        wheel.put_next(each)
+    wheel.take_off(gone)
+    assert first.called == []
+    await asyncio.sleep(0)
+    assert (len(first.called), len(second.called), gone.called) == (1, 1, [])
+
+
+async def test_who_is_put_on_for_the_next_turn_waits_for_nothing_else(wheel: Wheel) -> None:
+    waiting, other = Waiting(wheel), Waiting(wheel)
+    wheel.put(waiting, 0.01)
+    wheel.put_next(waiting)
+    wheel.put(other, 0.03)
+    await other.done.wait()
+    assert len(waiting.called) == 1
+
+
+async def test_a_sleep_is_never_short_and_may_be_cut_off(wheel: Wheel) -> None:
+    began = wheel.now()
+    sleeping = [asyncio.create_task(wheel.sleep(seconds)) for seconds in (0.01, 0.03, 60)]
+    await asyncio.gather(*sleeping[:2])
+    assert wheel.now() - began >= 0.03
+    sleeping[2].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeping[2]

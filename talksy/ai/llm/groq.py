@@ -1,9 +1,10 @@
 """Models of Groq."""
 
-from typing import Any
+from typing import Any, Unpack
 
 from talksy.ai.groq import Groq
 from talksy.ai.llm.completions import CompletionsModel
+from talksy.ai.vendor import Access
 
 _SETTINGS = {"key": "GROQ_API_KEY", "model": "GROQ_MODEL", "url": "GROQ_BASE_URL"}
 
@@ -16,25 +17,14 @@ class GroqModel(CompletionsModel):
     def __init__(
         self,
         *,
-        api_key: str,
         model: str,
-        base_url: str | None = None,
         max_tokens: int | None = None,
         temperature: float | None = None,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 60.0,
+        **access: Unpack[Access],
     ) -> None:
         options: dict[str, Any] = {}
         if max_tokens is not None:
             options["max_completion_tokens"] = max_tokens
         if temperature is not None:
             options["temperature"] = temperature
-        vendor = Groq(
-            _SETTINGS,
-            api_key=api_key,
-            model=model,
-            base_url=base_url,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
-        super().__init__(vendor, options)
+        super().__init__(Groq(_SETTINGS, model=model, **access), options)

@@ -15,10 +15,14 @@ from talksy.ai.llm.directive import Directive
 from talksy.ai.llm.scene import stage
 from talksy.errors import ProviderUnavailable
 from talksy.messages import Prompt, Usage
+from talksy.wheel import Wheel
 
 _BREATH = 64
 """At full speed nothing in a stream waits, so 100,000 tokens would hold the event loop for as long
 as they take to read; after this many others get their turn."""
+_GRAIN_SECONDS = 0.005
+"""So late a token may be. What is due within it comes together: a thousand answers that each wake
+the node by themselves cost it more than their words do."""
 _LONGEST_WAIT = 60.0
 """Seconds until an answer begins that is to begin at a certain moment."""
 
@@ -27,10 +31,10 @@ class MockModel:
     """A ``LanguageModel`` without a vendor.
 
     ``delay_ms`` is the wait between two deltas, 0 for full speed; each is due so long after the one
-    before was due, so that a loop that is late is not forgiven. With ``directives`` a newest
-    message of the user's that begins with ``/mock`` is followed as ``directive`` describes; once
-    anything but calls and their results follows that message, it is not followed again. A directive
-    that cannot be read is answered with what is wrong with it.
+    before was due, so that a loop that is late is not forgiven, and comes up to 5 ms later. With
+    ``directives`` a newest message of the user's that begins with ``/mock`` is followed as
+    ``directive`` describes; once anything but calls and their results follows that message, it is
+    not followed again. A directive that cannot be read is answered with what is wrong with it.
 
     ``Used`` counts the words of all prompts as input and the deltas as output. A ``ToolCall`` has a
     random id, and one that a directive names need not be among the ``tools``; all else is the same
@@ -43,6 +47,7 @@ class MockModel:
         self.model = model
         self._delay_ms = delay_ms
         self._directives = directives
+        self._wheel = Wheel(_GRAIN_SECONDS)
 
     async def stream(
         self, messages: Sequence[Prompt], tools: Sequence[ToolSpec] = ()
@@ -61,9 +66,9 @@ class MockModel:
             if written in halts and written <= directive.tokens:
                 await _halt(directive, written)
             if written and written % burst == 0:
-                if delay_ms:
-                    due += delay_ms / 1000
-                    await asyncio.sleep(due - clock())
+                due += delay_ms / 1000
+                if (wait := due - clock()) > 0:
+                    await self._wheel.sleep(wait)
                 else:
                     await _breath()
             yield Delta(text)

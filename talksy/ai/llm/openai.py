@@ -1,9 +1,10 @@
 """Models of OpenAI, and of every server that speaks its chat completions."""
 
-from typing import Any
+from typing import Any, Unpack
 
 from talksy.ai.llm.completions import CompletionsModel
 from talksy.ai.openai import OpenAI, hosted
+from talksy.ai.vendor import Access
 
 _SETTINGS = {"key": "OPENAI_API_KEY", "model": "OPENAI_MODEL", "url": "OPENAI_BASE_URL"}
 
@@ -20,28 +21,17 @@ class OpenAIModel(CompletionsModel):
     def __init__(
         self,
         *,
-        api_key: str,
         model: str,
-        base_url: str | None = None,
         max_tokens: int | None = None,
         temperature: float | None = None,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 60.0,
+        **access: Unpack[Access],
     ) -> None:
         options: dict[str, Any] = {"stream_options": {"include_usage": True}}
         if max_tokens is not None:
-            options[_limit_name(base_url)] = max_tokens
+            options[_limit_name(access.get("base_url"))] = max_tokens
         if temperature is not None:
             options["temperature"] = temperature
-        vendor = OpenAI(
-            _SETTINGS,
-            api_key=api_key,
-            model=model,
-            base_url=base_url,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
-        super().__init__(vendor, options)
+        super().__init__(OpenAI(_SETTINGS, model=model, **access), options)
 
 
 def _limit_name(base_url: str | None) -> str:

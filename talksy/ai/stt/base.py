@@ -70,6 +70,10 @@ class Hearing:
         """
         self._utterance.push(pcm)
 
+    def pause(self) -> None:
+        """What was pushed so far may be all; whoever can makes the final of it, in case it is."""
+        self._utterance.pause()
+
     def end(self) -> None:
         """Nothing more is said; the final follows."""
         self._utterance.end()
@@ -121,6 +125,14 @@ class Recognizer(ABC):
     capabilities: Capabilities
 
     @final
+    def check(self, language: str | None) -> None:
+        """Raises ``ValidationError`` for a language that nobody here understands."""
+        if not self.capabilities.hears(language):
+            known = ", ".join(sorted(self.capabilities.languages))
+            fault = f"is not understood by {self.provider}: say one of {known}"
+            raise ValidationError(f"language {fault}", faults=[("language", fault)])
+
+    @final
     @asynccontextmanager
     async def listen(
         self, *, language: str | None = None, phrases: Sequence[str] = ()
@@ -130,9 +142,7 @@ class Recognizer(ABC):
         The block ends after whoever reads has stopped, and what runs for it ends with the block.
         Raises ``ValidationError`` for a language that nobody here understands.
         """
-        if not self.capabilities.hears(language):
-            known = ", ".join(sorted(self.capabilities.languages))
-            raise ValidationError(faults=[("language", f"is not understood: say one of {known}")])
+        self.check(language)
         utterance = Utterance()
         transcripts = self.transcribe(utterance, language=language, phrases=phrases)
         async with aclosing(transcripts):

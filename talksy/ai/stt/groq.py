@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from talksy.ai.groq import Groq
 from talksy.ai.stt.base import BatchRecognizer, Capabilities, Transcript
 from talksy.ai.stt.wav import NAME, wav
+from talksy.ai.vendor import Access
 
 _SETTINGS = {"key": "GROQ_API_KEY", "model": "STT_PROVIDER", "url": "GROQ_BASE_URL"}
 _NO_SPEECH = 0.6
@@ -22,23 +23,8 @@ class GroqRecognizer(BatchRecognizer):
 
     capabilities = Capabilities()
 
-    def __init__(
-        self,
-        *,
-        api_key: str,
-        model: str = "whisper-large-v3-turbo",
-        base_url: str | None = None,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 30.0,
-    ) -> None:
-        self._vendor = Groq(
-            _SETTINGS,
-            api_key=api_key,
-            model=model,
-            base_url=base_url,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
+    def __init__(self, *, model: str = "whisper-large-v3-turbo", **access: Unpack[Access]) -> None:
+        self._vendor = Groq(_SETTINGS, model=model, **access)
         self.provider, self.model = self._vendor.name, model
 
     async def recognize(

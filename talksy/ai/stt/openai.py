@@ -1,11 +1,12 @@
 """Transcriptions of OpenAI, and of every server that speaks its API."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from talksy.ai.openai import OpenAI
 from talksy.ai.stt.base import BatchRecognizer, Capabilities, Transcript
 from talksy.ai.stt.wav import NAME, wav
+from talksy.ai.vendor import Access
 
 _SETTINGS = {"key": "OPENAI_API_KEY", "model": "STT_PROVIDER", "url": "OPENAI_BASE_URL"}
 _EARLY = "What was said was not understood to its end: try again."
@@ -19,23 +20,8 @@ class OpenAIRecognizer(BatchRecognizer):
 
     capabilities = Capabilities()
 
-    def __init__(
-        self,
-        *,
-        api_key: str,
-        model: str = "gpt-transcribe",
-        base_url: str | None = None,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 30.0,
-    ) -> None:
-        self._vendor = OpenAI(
-            _SETTINGS,
-            api_key=api_key,
-            model=model,
-            base_url=base_url,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
+    def __init__(self, *, model: str = "gpt-transcribe", **access: Unpack[Access]) -> None:
+        self._vendor = OpenAI(_SETTINGS, model=model, **access)
         self.provider, self.model = self._vendor.name, model
 
     async def recognize(

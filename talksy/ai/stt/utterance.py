@@ -22,6 +22,8 @@ class Utterance:
     def __init__(self) -> None:
         self.ended = False
         self._pcm = bytearray()
+        self._pauses: list[int] = []
+        """Where what had come might have been all."""
         self._stirred = asyncio.Event()
         self._at_end: Callable[[], None] = lambda: None
 
@@ -43,6 +45,12 @@ class Utterance:
         self._pcm += pcm
         self._stirred.set()
 
+    def pause(self) -> None:
+        """What has come may be all."""
+        if not self.ended:
+            self._pauses.append(len(self._pcm) - len(self._pcm) % SAMPLE_BYTES)
+            self._stirred.set()
+
     def end(self) -> None:
         """Nothing more comes."""
         if not self.ended:
@@ -57,12 +65,20 @@ class Utterance:
             call()
 
     async def blocks(self) -> AsyncGenerator[bytes]:
-        """All of it as it comes, 100 ms at a time; the last block may be shorter."""
-        at = 0
+        """All of it as it comes, 100 ms at a time; the last block, and the last before a pause, may
+        be shorter. An empty one says that this may be all: a pause lasts.
+        """
+        at, passed = 0, 0
         while True:
-            if at + _BLOCK <= len(self._pcm):
-                yield bytes(self._pcm[at : at + _BLOCK])
-                at += _BLOCK
+            pause = self._pauses[passed] if passed < len(self._pauses) else None
+            end = at + _BLOCK if pause is None else min(at + _BLOCK, pause)
+            if at < end <= len(self._pcm):
+                yield bytes(self._pcm[at:end])
+                at = end
+            elif pause is not None:
+                passed += 1
+                if not self.ended and not self._whole(at):
+                    yield b""
             elif self.ended:
                 if rest := self._whole(at):
                     yield rest

@@ -1,10 +1,12 @@
 """Speech of Groq."""
 
 from collections.abc import AsyncGenerator
+from typing import Unpack
 
 from talksy.ai.groq import Groq
 from talksy.ai.tts.base import Synthesizer
 from talksy.ai.tts.pcm import resampled, unwrapped
+from talksy.ai.vendor import Access
 
 _SETTINGS = {"key": "GROQ_API_KEY", "model": "TTS_PROVIDER", "url": "GROQ_BASE_URL"}
 
@@ -17,21 +19,11 @@ class GroqSynthesizer(Synthesizer):
     def __init__(
         self,
         *,
-        api_key: str,
         model: str = "canopylabs/orpheus-v1-english",
         voice: str = "hannah",
-        base_url: str | None = None,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 30.0,
+        **access: Unpack[Access],
     ) -> None:
-        self._vendor = Groq(
-            _SETTINGS,
-            api_key=api_key,
-            model=model,
-            base_url=base_url,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
+        self._vendor = Groq(_SETTINGS, model=model, **access)
         self._voice = voice
         self.provider, self.model = self._vendor.name, model
 

@@ -1,32 +1,26 @@
 """The voices that need no key and no network: programs of the system, espeak-ng or flite."""
 
 import asyncio
-import contextlib
 import re
 import shutil
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 
 import structlog
 
 from talksy.ai.engine import EngineBusy, missing
 from talksy.ai.tts.base import Synthesizer
 from talksy.ai.tts.pcm import resampled, unwrapped
-from talksy.errors import ProviderTimeout, ProviderUnavailable
+from talksy.ai.tts.program import Program, Refused
+from talksy.errors import ProviderUnavailable
 
 log = structlog.get_logger(__name__)
 
 PROGRAMS = ("espeak-ng", "flite")
 """The best first."""
-SECONDS = 15.0
-"""For a sentence; it takes some milliseconds."""
 _VOICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,40}")
-_INSTALL = "apt-get install espeak-ng, or flite"
-
-
-class _Refused(ProviderUnavailable):
-    """The program says no: most likely to a voice."""
+_ESPEAK_VOICE, _FLITE_VOICE = "en", "slt"
+"""The usual ones."""
 
 
 class OfflineSynthesizer(Synthesizer):
@@ -52,9 +46,10 @@ class OfflineSynthesizer(Synthesizer):
             raise ValueError(f'there is no offline voice "{model}": say {" or ".join(PROGRAMS)}')
         found = [name for name in ((model,) if model else PROGRAMS) if shutil.which(name)]
         if not found:
-            raise missing(model or " or ".join(PROGRAMS), _INSTALL)
+            how = f"apt-get install {model}" if model else "apt-get install espeak-ng, or flite"
+            raise missing(model or " or ".join(PROGRAMS), how)
         self.model = found[0]
-        self._program = str(shutil.which(self.model))
+        self._program = Program(self.model, str(shutil.which(self.model)))
         self._voice = voice
         self._listed: list[str] | None = None
         """The voices of flite, once somebody has asked it."""
@@ -85,66 +80,53 @@ class OfflineSynthesizer(Synthesizer):
             raise ProviderUnavailable(cause="broken", hint=hint) from None
         yield await resampled(pcm, rate)
 
+    async def warm(self) -> None:
+        """Keeps a process ahead for the usual voice, and loads what resamples."""
+        if self.model == "espeak-ng":
+            await self._program.keep(_espeak(self._voice or _ESPEAK_VOICE))
+        await self.ping()
+
     async def ping(self) -> None:
         """Says a word to itself."""
         async for _ in self.speak("a", None, None):
             pass
 
     async def close(self) -> None:
-        """Holds nothing: each process ends with its sentence."""
+        """Ends the process that is kept ahead; each other ends with its sentence."""
+        await self._program.close()
 
     async def _run(self, sentence: str, voice: str | None, language: str | None) -> bytes:
         espeak = self.model == "espeak-ng"
-        usual = "en" if espeak else "slt"
+        usual = _ESPEAK_VOICE if espeak else _FLITE_VOICE
         if voice is None:
             voice = language if espeak else None
-        make = self._espeak if espeak else self._flite
+        make = self._by_espeak if espeak else self._by_flite
         try:
             if voice is None or _VOICE.fullmatch(voice):
                 return await make(sentence, voice or usual)
-        except _Refused:
+        except Refused:
             if not voice or voice == usual:
                 raise
         # Whoever asks for a voice that is not there is spoken to all the same.
         log.warning("voice_unknown", program=self.model)
         return await make(sentence, usual)
 
-    async def _espeak(self, sentence: str, voice: str) -> bytes:
+    async def _by_espeak(self, sentence: str, voice: str) -> bytes:
         # Double brackets would be read as phonemes.
         text = sentence.replace("[[", "[ [")
-        return await self._output(["--stdin", "--stdout", "-b", "1", "-v", voice], text)
+        return await self._program.output(_espeak(voice), text)
 
-    async def _flite(self, sentence: str, voice: str) -> bytes:
+    async def _by_flite(self, sentence: str, voice: str) -> bytes:
         if self._listed is None:
-            self._listed = (await self._output(["-lv"], "")).decode().split()
+            self._listed = (await self._program.output(["-lv"], "")).decode().split()
         if voice not in self._listed:
-            raise _Refused(cause="invalid", hint="flite would speak with any other")
+            raise Refused(cause="invalid", hint="flite would speak with any other")
         # It goes back to write the header, so it needs a file.
         with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-            await self._output(["-voice", voice, "-f", "/dev/stdin", "-o", file.name], sentence)
+            arguments = ["-voice", voice, "-f", "/dev/stdin", "-o", file.name]
+            await self._program.output(arguments, sentence)
             return file.read()
 
-    async def _output(self, arguments: Sequence[str], text: str) -> bytes:
-        """What a program says to a text. However this ends, the process has ended."""
-        command = (self._program, *arguments)
-        try:
-            # Nothing of ours goes along: its environment has keys.
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, cwd="/"
-            )
-        except OSError as error:
-            hint = f"{self.model} does not start: {error.strerror}"
-            log.warning("synthesis_failed", program=self.model, hint=hint)
-            raise ProviderUnavailable(cause="broken", hint=hint) from error
-        try:
-            async with asyncio.timeout(SECONDS):
-                out, _ = await process.communicate(text.encode())
-        except TimeoutError:
-            raise ProviderTimeout(hint=f"{self.model} did not end") from None
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-        if process.returncode:
-            raise _Refused(cause="invalid", hint=f"{self.model} ended with {process.returncode}")
-        return out
+
+def _espeak(voice: str) -> list[str]:
+    return ["--stdin", "--stdout", "-b", "1", "-v", voice]

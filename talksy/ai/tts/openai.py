@@ -1,9 +1,11 @@
 """Speech of OpenAI, and of every server that speaks its API."""
 
 from collections.abc import AsyncGenerator
+from typing import Unpack
 
 from talksy.ai.openai import OpenAI
 from talksy.ai.tts.base import Synthesizer
+from talksy.ai.vendor import Access
 
 _SETTINGS = {"key": "OPENAI_API_KEY", "model": "TTS_PROVIDER", "url": "OPENAI_BASE_URL"}
 _EARLY = "The speech ended early: try again."
@@ -15,23 +17,9 @@ class OpenAISynthesizer(Synthesizer):
     """
 
     def __init__(
-        self,
-        *,
-        api_key: str,
-        model: str = "gpt-4o-mini-tts",
-        voice: str = "alloy",
-        base_url: str | None = None,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 30.0,
+        self, *, model: str = "gpt-4o-mini-tts", voice: str = "alloy", **access: Unpack[Access]
     ) -> None:
-        self._vendor = OpenAI(
-            _SETTINGS,
-            api_key=api_key,
-            model=model,
-            base_url=base_url,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
+        self._vendor = OpenAI(_SETTINGS, model=model, **access)
         self._voice = voice
         self.provider, self.model = self._vendor.name, model
 

@@ -32,8 +32,15 @@ class WakeDetector(Protocol):
         """
         ...
 
+    async def settle(self) -> list[Wake]:
+        """Waits until all that was given is judged; gives the wakes that were not known yet.
+
+        Raises as ``hear``, and ``ProviderTimeout`` where that takes too long.
+        """
+        ...
+
     async def finish(self) -> list[Wake]:
-        """The stream is over: gives the wakes that were not known yet. Raises as ``hear``."""
+        """The stream is over: gives the wakes that were not known yet. Raises as ``settle``."""
         ...
 
 

@@ -36,6 +36,10 @@ class WakeEngines:
         """Loads an engine ahead. Raises ``ValueError`` as ``Slot.open``, else as ``listen``."""
         await self._engine(name).warm()
 
+    async def prepare(self, phrase: str, engine: str | None = None) -> None:
+        """Loads ahead who would ``listen``. Raises as ``warm``."""
+        await (await self._chosen(phrase, engine)).warm()
+
     @asynccontextmanager
     async def listen(
         self, phrase: str, *, sensitivity: float = 0.5, engine: str | None = None
@@ -45,7 +49,7 @@ class WakeEngines:
         Raises ``ValidationError`` for a phrase that nobody knows, ``ProviderUnavailable`` where
         none is installed (the ``hint`` says what is missing), else as ``WakeEngine.listen``.
         """
-        chosen = self._engine(engine) if engine else await self._usual(phrase)
+        chosen = await self._chosen(phrase, engine)
         async with chosen.listen(phrase, sensitivity) as detector:
             yield detector
 
@@ -53,6 +57,9 @@ class WakeEngines:
         """Ends what runs for them."""
         for engine in self._opened.values():
             await engine.close()
+
+    async def _chosen(self, phrase: str, engine: str | None) -> WakeEngine:
+        return self._engine(engine) if engine else await self._usual(phrase)
 
     async def _usual(self, phrase: str) -> WakeEngine:
         *others, last = self._knowing(phrase)

@@ -89,18 +89,26 @@ class _Keyphrase:
         self._lead: deque[Judged] = deque(maxlen=_LEAD_MS // self._gate.frame_ms)
         self._sound_ms: int | None = None
         """Until when there was a sound; None while there is none to send."""
+        self._unsettled = False
+        """Whether something was sent that may not be judged yet."""
 
     def hear(self, pcm: bytes) -> list[Wake]:
         for frame in self._gate.hear(pcm):
             self._follow(frame)
         return self._found()
 
+    async def settle(self) -> list[Wake]:
+        if self._unsettled:
+            await self._ear.settle()
+            self._unsettled = False
+        return self._found()
+
     async def finish(self) -> list[Wake]:
         for frame in self._gate.finish():
             self._follow(frame)
         self._end()
-        await self._ear.settle()
-        return self._found()
+        self._unsettled = True
+        return await self.settle()
 
     def _follow(self, frame: Judged) -> None:
         self._lead.append(frame)
@@ -110,6 +118,7 @@ class _Keyphrase:
             self._sound_ms = frame.end_ms
         if self._sound_ms is None:
             return
+        self._unsettled = True
         self._ear.audio(b"".join(each.pcm for each in self._lead))
         self._lead.clear()
         if frame.end_ms - self._sound_ms >= _LINGER_MS:

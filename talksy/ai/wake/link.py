@@ -21,7 +21,7 @@ ANSWER_SECONDS = 5.0
 """It answers within milliseconds, unless it has a decoder to load."""
 MOST_BYTES = 256 * 1024
 """Orders that may wait: with what the pipe holds, 10 s of one voice. Then it stands still."""
-GONE = "The wake word engine broke down: start again."
+GONE = "The wake word engine broke down: say it again."
 
 
 class Link:
@@ -159,7 +159,7 @@ class Ear:
         except TimeoutError:
             log.warning("wake_engine_silent")
             self._link.abandon()
-            raise ProviderTimeout("The wake word engine took too long: start again.") from None
+            raise ProviderTimeout("The wake word engine took too long: say it again.") from None
         if said is None:
             raise ProviderUnavailable(GONE)
         return said

@@ -91,5 +91,8 @@ class _Micro:
                 self._last = self._ms
         return wakes
 
+    async def settle(self) -> list[Wake]:
+        return []
+
     async def finish(self) -> list[Wake]:
         return []

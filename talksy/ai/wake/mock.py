@@ -48,5 +48,8 @@ class _Mock:
         self._tail = self._tail[-len(CALL) + 1 :]
         return wakes
 
+    async def settle(self) -> list[Wake]:
+        return []
+
     async def finish(self) -> list[Wake]:
         return []

@@ -16,12 +16,26 @@ from talksy.cli.check.redis import redis
 from talksy.cli.check.sandbox import sandbox
 from talksy.cli.check.settings import names, risks
 from talksy.cli.check.tools import tools
+from talksy.cli.check.voice import voice
 from talksy.config import Settings, SettingsError
 from talksy.logs import setup_logs
 
 SECONDS = 15.0
 """How long a part may take to answer."""
-LOOKS: tuple[Look, ...] = (data, files, database, redis, models, tools, mcp, sandbox, tls)
+VOICE_SECONDS = 75.0
+"""Engines that run here read their models first, one by one, which a busy machine delays."""
+LOOKS: tuple[Look, ...] = (
+    data,
+    files,
+    database,
+    redis,
+    models,
+    voice,
+    tools,
+    mcp,
+    sandbox,
+    tls,
+)
 
 
 async def check(*, as_json: bool) -> bool:
@@ -51,17 +65,19 @@ async def _findings() -> AsyncGenerator[Finding]:
     yield Finding("settings", "ok", f"they allow a start, as {settings.talksy_env}")
     for finding in risks(settings):
         yield finding
-    for found in await asyncio.gather(*(_timed(look, settings) for look in LOOKS)):
+    for found in await asyncio.gather(*(timed(look, settings) for look in LOOKS)):
         for finding in found:
             yield finding
 
 
-async def _timed(look: Look, settings: Settings) -> list[Finding]:
+async def timed(look: Look, settings: Settings) -> list[Finding]:
+    """What it found of its part in the time that it may take."""
+    seconds = VOICE_SECONDS if look is voice else SECONDS
     found: list[Finding] = []
     try:
-        async with asyncio.timeout(SECONDS), aclosing(look(settings)) as findings:
+        async with asyncio.timeout(seconds), aclosing(look(settings)) as findings:
             async for finding in findings:
                 found.append(finding)  # noqa: PERF401 - what came before a timeout is kept
     except TimeoutError:
-        found.append(Finding(look.__name__, "failed", f"no answer within {SECONDS:g} s"))
+        found.append(Finding(look.__name__, "failed", f"no answer within {seconds:g} s"))
     return found

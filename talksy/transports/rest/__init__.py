@@ -13,6 +13,7 @@ from talksy.metrics import Metrics
 from talksy.ratelimit import Limiter
 from talksy.transports.address import Network
 from talksy.transports.handover import Handover
+from talksy.transports.requests import COMMON
 from talksy.transports.rest.accounts import AccountRoutes
 from talksy.transports.rest.headers import SOCKET_PATH, Headers, Respond, request_id
 from talksy.transports.rest.health import Health, HealthRoutes
@@ -57,6 +58,7 @@ def setup_rest(
     headers = Headers(origins, trusted_proxies, tls=tls)
     app.middlewares.extend([Observer(metrics).observe, headers.preflight])
     app.on_response_prepare.append(headers.prepare)
+    app[COMMON] = headers.lines
     HealthRoutes(health, version).add(app.router)
     MetricsRoute(metrics, metrics_token, handover).add(app.router)
     AccountRoutes(

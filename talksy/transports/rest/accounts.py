@@ -68,6 +68,7 @@ class AccountRoutes:
         with self._metrics.attempt("login"):
             await self._limit(request, "login", self._login_per_minute)
             body = await read(request, LoginBody, self._max_body)
+            self._auth.must_have_room()
             async with self._guesses.one(body.email, address(request, self._trusted)):
                 grant = await self._auth.login(body.email, body.password)
         return answer(GrantBody.of(grant))

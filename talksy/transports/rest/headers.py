@@ -8,6 +8,7 @@ from aiohttp import web
 from talksy.ids import new_id
 from talksy.transports.address import Network, within
 from talksy.transports.origin import ANY, origin_allowed
+from talksy.transports.requests import Ask
 
 SOCKET_PATH = "/socket.io/"
 """What is below it answers for itself."""
@@ -23,6 +24,9 @@ SAFE: Mapping[str, str] = {
 """An answer is data: no browser is to run it, frame it or guess what it is. A page of ours sets its
 own policy."""
 SERVER = "talksy"
+_ALWAYS = "".join(
+    f"{name}: {value}\r\n" for name, value in (("Server", SERVER), *SAFE.items())
+).encode()
 _YEAR = "max-age=31536000"
 
 _METHODS = "GET, POST, DELETE"
@@ -59,11 +63,22 @@ class Headers:
         answer.headers["Server"] = SERVER
         for name, value in SAFE.items():
             answer.headers.setdefault(name, value)
-        if self._secure(request):
+        told = request.headers.get("X-Forwarded-Proto", "")
+        if self._secure(told, request.remote):
             answer.headers["Strict-Transport-Security"] = _YEAR
         if request.path.startswith("/auth/"):
             answer.headers["Cache-Control"] = "no-store"
-        answer.headers.update(self._cors(request))
+        answer.headers.update(self._cors(request.headers.get("Origin"), request.host))
+
+    def lines(self, ask: Ask) -> bytes:
+        """The same below ``SOCKET_PATH``, as the lines of a head, for who writes it himself."""
+        given = ask.header("x-request-id") or ""
+        lines = [f"X-Request-Id: {given if _GIVEN_ID.fullmatch(given) else new_id('req')}\r\n"]
+        if self._secure(ask.header("x-forwarded-proto") or "", ask.remote):
+            lines.append(f"Strict-Transport-Security: {_YEAR}\r\n")
+        cors = self._cors(ask.header("origin"), ask.header("host") or "")
+        lines += [f"{name}: {value}\r\n" for name, value in cors.items()]
+        return _ALWAYS + "".join(lines).encode()
 
     @web.middleware
     async def preflight(self, request: web.Request, handler: Respond) -> web.StreamResponse:
@@ -80,16 +95,15 @@ class Headers:
             }
         return web.Response(status=204, headers=headers)
 
-    def _secure(self, request: web.Request) -> bool:
+    def _secure(self, told: str, remote: str | None) -> bool:
         """Whether the client came by https: to us, or to a proxy that is believed."""
-        told = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
-        return self._tls or (told == "https" and within(request.remote or "", self._trusted))
+        told = told.rpartition(",")[2].strip().lower()
+        return self._tls or (told == "https" and within(remote or "", self._trusted))
 
-    def _cors(self, request: web.Request) -> dict[str, str]:
-        origin = request.headers.get("Origin")
+    def _cors(self, origin: str | None, host: str) -> dict[str, str]:
         anyone = self._origins == ANY
         headers = {} if anyone else {"Vary": "Origin"}
-        if origin is None or not origin_allowed(self._origins, origin, request.host):
+        if origin is None or not origin_allowed(self._origins, origin, host):
             return headers
         headers["Access-Control-Expose-Headers"] = _ANSWER_HEADERS
         headers["Access-Control-Allow-Origin"] = "*" if anyone else origin

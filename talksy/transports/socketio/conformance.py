@@ -9,6 +9,8 @@ uvloop where there is one, unless it is told not to.
 
 import argparse
 import asyncio
+import signal
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from ssl import SSLContext
@@ -16,6 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
+from talksy.transports.http import Runner
 from talksy.transports.socketio import json
 from talksy.transports.socketio.direct import Server
 from talksy.transports.socketio.engine import Engine
@@ -89,7 +92,28 @@ def run(
     parser.add_argument("--asyncio", action="store_true", help="not on uvloop")
     options = parser.parse_args(arguments)
     loop = _loop(plain=options.asyncio)
-    web.run_app(app, host="localhost", port=options.port, ssl_context=tls, loop=loop)
+    try:
+        loop.run_until_complete(_served(app, options.port, tls))
+    finally:
+        loop.close()
+
+
+async def _served(app: web.Application, port: int, tls: SSLContext | None) -> None:
+    """Serves until it is told to stop, as a node does."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = Runner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "localhost", port, ssl_context=tls)
+        await site.start()
+        scheme = "https" if tls else "http"
+        sys.stdout.write(f"Running on {scheme}://localhost:{runner.addresses[0][1]}\n")
+        sys.stdout.flush()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
 
 
 def _loop(*, plain: bool) -> asyncio.AbstractEventLoop:

@@ -302,6 +302,7 @@ class Desk:
             "ok": True,
             "streamId": listening.stream_id,
             "profile": listening.profile,
+            "autoStart": listening.auto_start,
         }
         return Reply(ack)
 

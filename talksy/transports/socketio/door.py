@@ -5,6 +5,7 @@ Leaned on beyond the library's public API: its server's hooks ``_handle_connect`
 ``_send_packet``, ``_binary_packet`` and ``environ``.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from urllib.parse import parse_qs
 import socketio
 import structlog
 from socketio.exceptions import ConnectionRefusedError as Refused
-from socketio.packet import DISCONNECT, EVENT
+from socketio.packet import CONNECT_ERROR, DISCONNECT, EVENT
 
-from talksy.errors import InternalError, TalksyError, Unauthenticated, ValidationError
+from talksy.errors import InternalError, Overloaded, TalksyError, Unauthenticated, ValidationError
 from talksy.gateway import Gateway, Hello
 from talksy.ids import new_id
 from talksy.metrics import Metrics
@@ -30,6 +31,11 @@ from talksy.transports.socketio.outbox import Link, Outbox
 log = structlog.get_logger(__name__)
 
 ROOT = "/"
+AT_ONCE = 64
+"""So many are let in at a time, from the token to what they missed: enough for a trip to the
+database to be full, and not so many that all of them wait for each other there."""
+LINE_SECONDS = 8.0
+"""How long somebody waits for those before: less than a socket has to join."""
 ASKING = re.compile(r"2(?:/[^,]*,)?(\d{1,15})\[")
 """How an event begins that asks for an acknowledgement, with its number."""
 
@@ -66,6 +72,7 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
         self._limits = limits
         self._metrics = metrics
         self._trusted = tuple(trusted_proxies)
+        self._entrance = asyncio.Semaphore(AT_ONCE)
         super().__init__(
             async_handlers=False,  # events of one client in their order
             json=json,
@@ -125,11 +132,37 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
         if namespace in {None, ROOT} and (desk := self._desk(eio_sid)):
             desk.refuse(ValidationError("this socket is connected already"))
             return
-        await super()._handle_connect(eio_sid, namespace, data)
         if namespace not in {None, ROOT}:
+            await super()._handle_connect(eio_sid, namespace, data)
             return
-        if desk := self._desk(eio_sid):
-            await desk.open()
+        try:
+            await self._stand_in_line()
+        except Overloaded as error:
+            log.info("connect_refused", code=error.code)
+            told = {"message": error.message, "data": dict(error.payload())}
+            refusal = self.packet_class(CONNECT_ERROR, data=told, namespace=ROOT)
+            await self._send_packet(eio_sid, refusal)
+            return
+        try:
+            if eio_sid not in self.environ:
+                return  # it has gone meanwhile
+            await super()._handle_connect(eio_sid, namespace, data)
+            if desk := self._desk(eio_sid):
+                await desk.open()
+        finally:
+            self._entrance.release()
+
+    async def _stand_in_line(self) -> None:
+        """Until few enough are being let in. Raises ``Overloaded`` where that takes too long."""
+        if not self._entrance.locked():
+            await self._entrance.acquire()
+            return
+        try:
+            async with asyncio.timeout(LINE_SECONDS):
+                await self._entrance.acquire()
+        except TimeoutError:
+            with self._metrics.attempt("connect"):
+                raise Overloaded(retry_after=1) from None
 
     async def _enter(self, sid: str, environ: Mapping[str, Any], auth: Any) -> None:
         """The connect handler: lets the client in, or refuses it with the contract's code."""

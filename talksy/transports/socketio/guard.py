@@ -8,6 +8,7 @@ from aiohttp import web
 from talksy.errors import OriginDenied, PayloadTooLarge, ServerDraining
 from talksy.transports.handover import Handover
 from talksy.transports.origin import origin_allowed
+from talksy.transports.requests import Ask
 from talksy.transports.rest.headers import request_id
 from talksy.transports.rest.problems import problem
 
@@ -46,3 +47,11 @@ class Guard:
         if self._handover and (other := self._handover.owner(sid)):
             return await self._handover.pass_on(request, other)
         return None
+
+    def lets(self, ask: Ask) -> bool:
+        """Whether the engine is to answer."""
+        if not origin_allowed(self._origins, ask.header("origin"), ask.header("host") or ""):
+            return False
+        if int(ask.header("content-length") or 0) > self._packet_bytes:
+            return False
+        return "sid" in ask.query or not self._draining()

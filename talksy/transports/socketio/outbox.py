@@ -91,7 +91,7 @@ class Outbox:
         self._hang_up = hang_up
         self._patience = patience
         self._metrics = metrics or Metrics()
-        self._readers: dict[Reader, None] = {}
+        self._readers: tuple[Reader, ...] = ()
         self._early: list[Sequence[bytes]] | None = []
         self._waiting: asyncio.TimerHandle | None = None
         self._pumping = False
@@ -119,7 +119,7 @@ class Outbox:
 
     def attach(self, reader: Reader) -> None:
         """Sends what the reader gives, until it is over."""
-        self._readers[reader] = None
+        self._readers += (reader,)
         self.wake()
 
     def close(self, error: TalksyError) -> None:
@@ -170,7 +170,7 @@ class Outbox:
             return
         self._pumping = True
         try:
-            for reader in (*self._readers,):
+            for reader in self._readers:
                 if self._drain(reader):
                     self._wait()
                     break
@@ -194,7 +194,7 @@ class Outbox:
             if seq + 1 == len(mirror.events) and mirror.end is None:
                 break  # the usual case
         if reader.over:
-            self._readers.pop(reader, None)
+            self._readers = tuple(each for each in self._readers if each is not reader)
         return full
 
     def _wait(self) -> None:

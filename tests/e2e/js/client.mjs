@@ -41,7 +41,22 @@ socket.onAny((name, data) => {
   tell(name, data);
 });
 
+// Speaks as a microphone does: a piece when its time has come, by the clock.
+function speak({ pcm, size, ms }) {
+  const began = performance.now();
+  let sent = 0;
+  const next = () => {
+    while (sent * size < pcm.length && sent * ms <= performance.now() - began) {
+      socket.emit("audio", pcm.subarray(sent * size, ++sent * size));
+    }
+    if (sent * size >= pcm.length) return tell("spoken");
+    setTimeout(next, began + sent * ms - performance.now());
+  };
+  next();
+}
+
 const commands = {
+  speak,
   emit: ({ event, payload, id }) => {
     if (id === undefined) return socket.emit(event, payload);
     return socket.emit(event, payload, (ack) => {

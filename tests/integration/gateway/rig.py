@@ -223,8 +223,9 @@ async def opened(
     look_seconds: float = 60.0,
     tools: Iterable[Tool] = (),
     engines: Engines | None = None,
+    model: LanguageModel | None = None,
 ) -> AsyncIterator[House]:
-    """A node on ``database``."""
+    """A node on ``database``; without a ``model`` its ``cast`` answers."""
     clock = clock or Clock()
     accounts = Accounts(database)
     access = AccessTokens(["s" * 32], ttl_ms=900_000, guest_ttl_ms=guest_ttl_ms)
@@ -252,7 +253,7 @@ async def opened(
         history=History(database),
         journal=journal,
         workshop=Workshop(Toolbox(tools), calls, clock),
-        model=cast,
+        model=model or cast,
         clock=clock,
         rules=rules,
         caps=caps,
@@ -268,4 +269,5 @@ async def opened(
     # A fixture is closed by another task than it was opened by, and a connection to the database
     # whose statement was given up is closed by a task of its own.
     if left := asyncio.all_tasks() - {asyncio.current_task()} - before:
-        assert not (await asyncio.wait(left, timeout=1))[1]
+        _, still = await asyncio.wait(left, timeout=1)
+        assert not still, still

@@ -244,7 +244,7 @@ async def test_who_has_gone_is_given_nothing_more_and_its_turn_goes_on(house: Ho
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions are looked after all the time."""
-    monkeypatch.setattr("talksy.gateway.gateway.SWEEP_SECONDS", 0.002)
+    monkeypatch.setattr("talksy.gateway.rounds.SWEEP_SECONDS", 0.002)
 
 
 @pytest.mark.usefixtures("impatient", "brisk")

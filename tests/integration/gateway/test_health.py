@@ -5,12 +5,14 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from talksy.ai.llm import Choice, LanguageModel, Unwatched
 from talksy.ai.llm.breaker import FAILURES
+from talksy.ai.stt import open_recognizer
 from talksy.database import Database
 from talksy.database.sqlite import File
 from talksy.errors import ProviderUnavailable
@@ -21,6 +23,7 @@ from talksy.state.redis import RedisState
 from tests.integration.database.opened import until
 from tests.integration.gateway.rig import Cast, House, opened
 from tests.redis import running_redis
+from tests.unit.tts.script import ScriptedSynthesizer
 
 
 class Vendor(Cast):
@@ -37,7 +40,9 @@ class Vendor(Cast):
             raise self.fault
 
 
-def health(house: House, *models: LanguageModel, state: RedisState | None = None) -> NodeHealth:
+def health(
+    house: House, *models: LanguageModel, state: RedisState | None = None, **engines: Any
+) -> NodeHealth:
     return NodeHealth(
         gateway=house.gateway,
         database=house.database,
@@ -45,6 +50,7 @@ def health(house: House, *models: LanguageModel, state: RedisState | None = None
         limiter=Limiter(MemoryWindows(house.clock, house.clock)),
         models=[Choice(model, watcher=Unwatched()) for model in models],
         state=state,
+        **engines,
     )
 
 
@@ -91,6 +97,24 @@ async def test_each_model_is_shown_and_only_the_first_degrades_the_node(house: H
     assert (said["state"], said["breaker"]) == ("ok", "closed")
     assert [each["state"] for each in said["models"]] == ["ok", "degraded"]
     assert ["latencyMs" in each for each in said["models"]] == [True, False]
+
+
+async def test_who_hears_and_speaks_is_shown_and_degrades_nothing(house: House) -> None:
+    hearer, speaker = open_recognizer("mock"), ScriptedSynthesizer()
+    checked = health(
+        house,
+        Vendor(),
+        hearers=[Choice(hearer, watcher=Unwatched())],
+        speakers=[Choice(speaker, watcher=Unwatched())],
+    )
+    said = (await checked.detailed())["providers"]
+    assert (said["state"], len(said["models"])) == ("ok", 1)
+    (stt,), (tts,) = said["stt"], said["tts"]
+    assert (stt["provider"], stt["model"], stt["state"], stt["breaker"]) == (
+        *("mock", "mock"),
+        *("ok", "closed"),
+    )
+    assert (tts["provider"], "latencyMs" in tts) == ("script", True)
 
 
 async def test_an_open_breaker_is_seen_at_once(house: House) -> None:

@@ -84,8 +84,8 @@ async def test_a_logout_closes_the_sockets_of_that_login_on_every_node(fleet: Fl
     grant, here, there = await fleet.login()
     other = await fleet.b.auth.login("ada@example.com", PASSWORD)
     untouched, _ = await fleet.join(fleet.b, other.access_token)
+    await fleet.a.auth.logout(grant.refresh_token)
     async with asyncio.timeout(0.25):
-        await fleet.a.auth.logout(grant.refresh_token)
         await there.until(lambda: there.closed)
     assert [type(line.closed) for line in (here, there)] == [Unauthenticated] * 2
     await refused(fleet.b, grant.access_token)
@@ -147,7 +147,7 @@ async def test_a_session_that_is_ended_is_over_on_every_node(fleet: Fleet) -> No
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions are looked after all the time."""
-    monkeypatch.setattr("talksy.gateway.gateway.SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr("talksy.gateway.rounds.SWEEP_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("brisk")
@@ -165,7 +165,7 @@ async def test_who_opens_a_session_again_is_not_put_out_of_it_by_an_old_word(
     await fleet.a.gateway.end(first)
     reopened, back = await fleet.b.join(session_id=session_id, reopen=True)
     assert (await line.notice(SessionOver)).reason == "ended"
-    fleet.b.gateway._said_over(session_id)
+    fleet.b.gateway._rounds._said_over(session_id)
     await fleet.b.sessions.sweep()
     assert reopened.notices(SessionOver) == []
     assert session_of(back) == session_id

@@ -256,7 +256,7 @@ async def test_an_attempt_that_succeeds_late_is_what_the_readers_are_told(
     """Told without it meanwhile, they would have another ending than the history."""
     async with serving(node(database, file, keep=HASTY)) as rig:
         admission = await rig.say("m1", "hel", go_on := asyncio.Event(), "lo")
-        (run,) = rig.journal._runs.values()
+        (run,) = rig.journal._runs.all()
         async with locked(file):
             go_on.set()
             await until(lambda: run.overdue)

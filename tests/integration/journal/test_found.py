@@ -90,8 +90,8 @@ async def test_what_a_node_lost_and_took_back_unknowing_is_ended(fleet: Fleet) -
     await fleet.bury("node_a")
     taken = await b.lane.claim(await fleet.row(said.turn_id))
     assert taken is not None
-    a.journal._hold._asked.set()
     assert await Lane(a.database, owner="node_a").claim(taken) is not None
+    a.journal._hold._asked.set()
     assert (await a.ending("m1")).reason == "interrupted"
     assert (await fleet.row(said.turn_id)).status == "interrupted"
 

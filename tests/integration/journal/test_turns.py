@@ -132,7 +132,7 @@ async def test_merged_text_is_given_on_although_the_model_stalls(
 ) -> None:
     bounds = Bounds(coalesce_ms=5, coalesce_bytes=1_000)
     async with serving(node(database, file, bounds=bounds)) as rig:
-        await rig.say("m1", "a", "b", "c", asyncio.Event())
+        await rig.say("m1", "a", None, "b", "c", asyncio.Event())
         await until(lambda: rig.client("m1").text == "abc")
         assert [event for _, event in rig.client("m1").got[1:]] == [Chunk("a", 0), Chunk("bc", 1)]
 
@@ -140,7 +140,7 @@ async def test_merged_text_is_given_on_although_the_model_stalls(
 async def test_what_is_held_is_given_before_the_ending(database: Database, file: Path) -> None:
     bounds = Bounds(coalesce_ms=3_600_000, coalesce_bytes=1_000)
     async with serving(node(database, file, bounds=bounds)) as rig:
-        await rig.say("m1", "a", "b", "c")
+        await rig.say("m1", "a", None, "b", "c")
         ending = await rig.ending("m1")
     assert rig.client("m1").text == "abc"
     assert (ending.text, ending.chunks) == (None, 2)
@@ -194,7 +194,7 @@ async def test_text_that_is_held_when_its_answer_is_void_is_not_given(
 ) -> None:
     bounds = Bounds(coalesce_ms=3_600_000, coalesce_bytes=1_000)
     async with serving(node(database, file, bounds=bounds)) as rig:
-        await rig.say("m1", "a", "held", StreamReset("provider_timeout"), "x")
+        await rig.say("m1", "a", None, "held", StreamReset("provider_timeout"), "x")
         await rig.ending("m1")
         assert rig.client("m1").text == "ax"
 

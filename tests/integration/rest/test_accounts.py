@@ -154,7 +154,8 @@ async def test_a_hash_that_cannot_be_renewed_now_waits_for_the_next_login(rig: R
     with capture_logs() as logs:
         await rig.auth._rehash(account, ADA["password"])
     gate.set()
-    await asyncio.gather(*working)
+    # On a busy machine it is full before all of these are in.
+    await asyncio.gather(*working, return_exceptions=True)
     assert [line["code"] for line in logs] == ["OVERLOADED"]
     assert await hash_of(rig) == account.password_hash
 

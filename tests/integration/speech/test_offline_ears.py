@@ -116,21 +116,97 @@ async def test_phrases_make_it_quick_and_count_for_one_utterance(
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [({"grammar": GRAMMAR}, "what time is it"), ({"keyphrases": {"time": 1e-10}}, "time")],
+    [
+        ({"grammar": GRAMMAR}, "what time is it"),
+        ({"keyphrases": {"time": 1e-10}}, "time"),
+        ({"keyphrases": {"what time": 1e-20, "is it": 1e-10}}, "what time is it"),
+        ({"keyphrases": {"go away": None, "what time is it": None}}, "what time is it"),
+    ],
 )
 async def test_it_may_listen_for_little(options: dict[str, Any], text: str) -> None:
     async with warm(workers=1, **options) as recognizer:
         assert await sure(recognizer) == text
 
 
-async def test_a_grammar_that_is_none_is_told_at_the_start() -> None:
-    recognizer = open_recognizer("offline", {"offline": {"grammar": "nonsense", "workers": 1}})
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"grammar": "nonsense"}, "cannot listen for what it was told to"),
+        ({"keyphrases": {"zyxt time": None, "go qwop": 1e-9}}, "does not have zyxt, qwop"),
+    ],
+)
+async def test_what_it_cannot_listen_for_is_told_at_the_start(
+    options: dict[str, Any], hint: str
+) -> None:
+    recognizer = open_recognizer("offline", {"offline": {**options, "workers": 1}})
     with pytest.raises(ProviderUnavailable) as raised:
         await recognizer.warm()
-    assert "cannot listen for what it was told to" in str(raised.value.hint)
+    assert hint in str(raised.value.hint)
     with pytest.raises(ProviderUnavailable):
         await hear(recognizer, QUESTION)
     await recognizer.close()
+
+
+# ---- what may have been all of it
+
+
+async def test_a_pause_in_which_the_end_is_worked_out_changes_nothing(
+    shared: SphinxRecognizer,
+) -> None:
+    wanted = await hear(shared, QUESTION)
+    (pid,) = pids(shared)
+    async with shared.listen() as hearing:
+        reading = asyncio.create_task(read(hearing))
+        for at in range(0, len(QUESTION), 3_200):
+            hearing.push(QUESTION[at : at + 3_200])
+            if at == 6 * 3_200:
+                hearing.pause()
+                await copies(pid, 1)
+            if at == 7 * 3_200:
+                await copies(pid, 0)
+        hearing.pause()
+        await copies(pid, 1)
+        hearing.end()
+        assert (await reading)[-1] == wanted[-1]
+    await copies(pid, 0)
+    assert await hear(shared, QUESTION) == wanted
+
+
+async def test_where_the_copy_dies_the_end_is_found_all_the_same(shared: SphinxRecognizer) -> None:
+    wanted = await hear(shared, QUESTION)
+    (pid,) = pids(shared)
+    async with shared.listen() as hearing:
+        hearing.push(QUESTION)
+        hearing.pause()
+        reading = asyncio.create_task(read(hearing))
+        (copy,) = await copies(pid, 1)
+        os.kill(copy, signal.SIGKILL)
+        hearing.end()
+        assert (await reading)[-1] == wanted[-1]
+
+
+async def test_who_goes_in_a_pause_leaves_the_process_to_the_next(shared: SphinxRecognizer) -> None:
+    (pid,) = pids(shared)
+    async with shared.listen() as hearing:
+        hearing.push(QUESTION)
+        hearing.pause()
+        reading = asyncio.create_task(read(hearing))
+        await copies(pid, 1)
+        hearing.abort()
+        assert (await reading)[-1].text
+    assert await sure(shared) == "what time is it"
+    await copies(pid, 0)
+
+
+async def copies(pid: int, count: int) -> list[int]:
+    """The processes that a process has begun, when there are so many."""
+    while True:
+        process = await asyncio.create_subprocess_exec(
+            *("pgrep", "-P", str(pid)), stdout=asyncio.subprocess.PIPE
+        )
+        told, _ = await process.communicate()
+        if len(found := [*map(int, told.split())]) == count:
+            return found
 
 
 # ---- how much of it

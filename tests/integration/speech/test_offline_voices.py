@@ -2,19 +2,23 @@
 
 import asyncio
 import os
+import shutil
+import signal
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from talksy.ai.stt.sphinx import SphinxRecognizer
-from talksy.ai.tts import offline as module
-from talksy.ai.tts import open_synthesizer
+from talksy.ai.tts import open_synthesizer, program
 from talksy.ai.tts.offline import PROGRAMS, OfflineSynthesizer
 from talksy.audio import OUT_RATE
 from talksy.errors import Overloaded, ProviderTimeout, ProviderUnavailable
 from talksy.voice.resample import Resampler
+from tests.integration.database.opened import until
 from tests.postgres import missing
 from tests.unit.stt.script import hear
 from tests.unit.tts.script import spoken, words, written
@@ -73,6 +77,68 @@ async def test_a_language_has_a_voice_of_its_own() -> None:
     assert said[0] == said[3] != said[1] == said[2]
 
 
+async def test_warm_it_has_a_process_ahead_that_says_the_same(
+    synthesizer: OfflineSynthesizer,
+) -> None:
+    cold = await spoken(synthesizer, TEXT)
+    await synthesizer.warm()
+    try:
+        assert [await spoken(synthesizer, TEXT) for _ in range(3)] == [cold] * 3
+        both = await asyncio.gather(*(spoken(synthesizer, TEXT) for _ in range(2)))
+        assert both == [cold] * 2
+    finally:
+        await synthesizer.close()
+
+
+@pytest.fixture
+async def traced(fake: Fake, tmp_path: Path) -> AsyncIterator[tuple[OfflineSynthesizer, TextIO]]:
+    """espeak-ng, warm, and where the number of each of its processes is written. In the end they
+    are all gone.
+    """
+    os.mkfifo(tmp_path / "pids")
+    program = shutil.which("espeak-ng") or missing("apt-get install espeak-ng")
+    with os.fdopen(os.open(tmp_path / "pids", os.O_RDWR)) as pids:
+        synthesizer = fake(f'echo $$ > {tmp_path}/pids; exec {program} "$@"')
+        await synthesizer.warm()
+        await asyncio.to_thread(pids.readline)  # it has said a word to itself
+        yield synthesizer, pids
+        await synthesizer.close()
+        os.write(pids.fileno(), b"\n")
+        while line := pids.readline().strip():
+            await gone(int(line))
+
+
+async def gone(pid: int) -> None:
+    """Returns when a process has ended and was buried."""
+    with suppress(ProcessLookupError):
+        while True:
+            os.kill(pid, 0)
+            await asyncio.sleep(0.01)
+
+
+async def test_the_next_process_is_there_before_its_text(
+    traced: tuple[OfflineSynthesizer, TextIO],
+) -> None:
+    synthesizer, pids = traced
+    for _ in range(3):
+        ahead = int(await asyncio.to_thread(pids.readline))
+        await until(lambda: synthesizer._program._ahead)
+        assert (await spoken(synthesizer, "One."))[0].duration_ms > 200
+        with pytest.raises(ProcessLookupError):
+            os.kill(ahead, 0)
+
+
+async def test_a_process_ahead_that_has_died_costs_nothing(
+    traced: tuple[OfflineSynthesizer, TextIO],
+) -> None:
+    synthesizer, pids = traced
+    ahead = int(await asyncio.to_thread(pids.readline))
+    await until(lambda: synthesizer._program._ahead)
+    os.kill(ahead, signal.SIGKILL)
+    await gone(ahead)
+    assert (await spoken(synthesizer, "One."))[0].duration_ms > 200
+
+
 @pytest.mark.parametrize("voice", ["nobody", "-f/etc/passwd", "--path=/tmp", "../en", "a b", ""])
 async def test_a_voice_that_is_not_there_or_no_voice_at_all_is_the_usual_one(
     synthesizer: OfflineSynthesizer, voice: str
@@ -124,7 +190,7 @@ async def test_closing_it_ends_its_process(fake: Fake, tmp_path: Path) -> None:
 
 
 async def test_a_program_that_hangs_is_ended(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SECONDS", 0.1)
+    monkeypatch.setattr(program, "SECONDS", 0.1)
     synthesizer = fake("exec sleep 60")
     for _ in range(2):
         with pytest.raises(ProviderTimeout):

@@ -8,6 +8,7 @@ from talksy.voice import (
     USUAL,
     Endpointer,
     Heard,
+    Paused,
     SpeechStarted,
     SpeechStopped,
     Spoken,
@@ -42,7 +43,7 @@ def listen(
 
 def told(heard: list[Heard]) -> list[tuple[str, int]]:
     """The events with their places, without the sound itself."""
-    events = [each for each in heard if not isinstance(each, Spoken)]
+    events = [each for each in heard if not isinstance(each, Spoken | Paused)]
     return [(type(each).__name__, each.offset_ms) for each in events]
 
 
@@ -98,6 +99,21 @@ def test_the_end_is_known_half_a_second_after_it(name: str) -> None:
     ]
     assert len(decided) == 1
     assert abs(decided[0] - truly - 500) <= detector.frame_ms
+
+
+@pytest.mark.parametrize("name", SURE)
+def test_what_was_said_is_given_long_before_the_end_of_it_is_known(name: str) -> None:
+    endpointer, detector = Endpointer(TurnDetection()), detector_called(name)
+    truly = clip("what_time_is_it").utterances[0][1]
+    given = [
+        (type(each), frame.end_ms)
+        for frame in detector.hear(clip("what_time_is_it").pcm) + detector.finish()
+        for each in endpointer.hear(frame)
+    ]
+    assert [kind for kind, _ in given[-3:]] == [Spoken, Paused, SpeechStopped]
+    (_, last), (_, paused), (_, decided) = given[-3:]
+    assert paused - last == detector.frame_ms
+    assert 150 < paused - truly < 300 < decided - truly
 
 
 @pytest.mark.parametrize("name", SURE)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from talksy.auth import Passwords
+from talksy.auth.passwords import PATIENCE_SECONDS
 from talksy.errors import Overloaded
 
 
@@ -99,19 +100,63 @@ async def test_who_would_wait_longer_than_a_person_does_is_told_so_at_once(
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await passwords.hash("Secret123")
+        assert passwords.refused == 1
+        monkeypatch.setattr("talksy.auth.passwords.RECENT_SECONDS", 0.0)
+        later = asyncio.create_task(passwords.hash("Secret123"))
+        await asyncio.sleep(0)
         gate.set()
+        assert await later, "a machine that was busy once is not taken for busy for ever"
         await running
+
+
+async def test_a_machine_that_is_full_shows_before_a_hash_has_ended(
+    passwords: Passwords,
+) -> None:
+    gate, started = threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        gate.wait()
+
+    running = asyncio.create_task(passwords._run(work))
+    await asyncio.to_thread(started.wait)
+    now = time.monotonic()
+    assert passwords._pace(now) < PATIENCE_SECONDS < passwords._pace(now + 10 * PATIENCE_SECONDS)
+    gate.set()
+    await running
+
+
+async def test_a_few_at_once_are_served_where_there_is_time_for_them() -> None:
+    async with Passwords(rounds=6) as passwords:
+        await asyncio.gather(*(passwords.hash("Secret123") for _ in range(10)))
+        assert passwords.refused == 0
+
+
+async def test_who_was_let_wait_has_its_turn_however_late(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    running = asyncio.create_task(passwords._run(gate.wait))
+    waiting = asyncio.create_task(passwords.hash("Secret123"))
+    await asyncio.sleep(0)
+    monkeypatch.setattr("talksy.auth.passwords.PATIENCE_SECONDS", 0.001)
+    with pytest.raises(Overloaded):
+        passwords.must_have_room()
+    gate.set()
+    assert await waiting
+    await running
 
 
 async def test_whose_turn_does_not_come_is_told_so(
     passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("talksy.auth.passwords.PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr("talksy.auth.passwords.LONGEST_SECONDS", 0.02)
     gate = threading.Event()
     running = asyncio.create_task(passwords._run(gate.wait))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await passwords.hash("Secret123")
+    assert passwords.refused == 1
     gate.set()
     await running
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from talksy.ai.llm import Delta, Part, ToolSpec
 from talksy.messages import Prompt
 
-Step = str | Part | BaseException | asyncio.Event
-"""Text and parts are given, exceptions raised, events waited for."""
+Step = str | Part | BaseException | asyncio.Event | None
+"""Text and parts are given, exceptions raised, events waited for; None is a turn of the loop."""
 
 
 class Script:
@@ -46,6 +46,8 @@ class Script:
                     case asyncio.Event():
                         self.idle.set()
                         await step.wait()
+                    case None:
+                        await asyncio.sleep(0)
                     case _:
                         yield step
         except (asyncio.CancelledError, GeneratorExit):

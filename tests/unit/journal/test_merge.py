@@ -31,12 +31,29 @@ class Taken(list[str]):
                 await self._news.wait()
 
 
-async def test_the_first_delta_is_given_on_at_once() -> None:
+async def test_the_first_delta_is_given_on_at_once_with_what_comes_in_the_same_turn() -> None:
     taken = Taken()
     merge = Merge(taken.append, HOUR, 1_000, Wheel(0.001))
     merge.push("a")
     merge.push("b")
-    assert taken == ["a"]
+    assert taken == []
+    await asyncio.sleep(0)
+    assert taken == ["ab"]
+    merge.push("c")
+    await asyncio.sleep(0)
+    assert taken == ["ab"], "what comes later waits"
+    merge.close()
+
+
+async def test_what_was_void_is_not_given_on_in_the_next_turn() -> None:
+    taken = Taken()
+    merge = Merge(taken.append, HOUR, 1_000, Wheel(0.001))
+    merge.push("a")
+    merge.drop()
+    await asyncio.sleep(0)
+    merge.push("b")
+    await asyncio.sleep(0)
+    assert taken == ["b"]
     merge.close()
 
 
@@ -44,6 +61,7 @@ async def test_what_is_held_is_given_on_although_nothing_more_comes() -> None:
     taken = Taken()
     merge = Merge(taken.append, 5, 1_000, Wheel(0.001))
     merge.push("a")
+    await taken.more(1)
     merge.push("b")
     merge.push("c")
     await taken.more(2)
@@ -55,9 +73,11 @@ async def test_after_a_pause_the_next_delta_is_given_on_at_once_again() -> None:
     taken = Taken()
     merge = Merge(taken.append, 1, 1_000, Wheel(0.001))
     merge.push("a")
+    await taken.more(1)
     # A wait ends without anything held, and no other begins.
     await until(lambda: not merge.due)
     merge.push("b")
+    await asyncio.sleep(0)
     assert taken == ["a", "b"]
     merge.close()
 
@@ -66,11 +86,13 @@ async def test_after_a_pause_the_next_delta_is_given_on_at_once_again() -> None:
 async def test_a_long_chunk_waits_no_longer(text: str, size: int) -> None:
     taken = Taken()
     merge = Merge(taken.append, HOUR, size, Wheel(0.001))
-    merge.push("first")
+    merge.push("f")
+    await taken.more(1)
     merge.push(text)
-    assert taken == ["first"]
+    await asyncio.sleep(0)
+    assert taken == ["f"]
     merge.push(text)
-    assert taken == ["first", text * 2], "counted in bytes"
+    assert taken == ["f", text * 2], "counted in bytes"
     merge.close()
 
 
@@ -89,10 +111,15 @@ async def test_closing_gives_on_what_is_held_once() -> None:
     taken = Taken()
     merge = Merge(taken.append, HOUR, 1_000, Wheel(0.001))
     merge.push("a")
+    await taken.more(1)
     merge.push("b")
     merge.close()
     merge.close()
     assert taken == ["a", "b"]
+    merge.push("c")
+    merge.close()
+    await asyncio.sleep(0)
+    assert taken == ["a", "b", "c"], "also what was to be given on in the next turn"
 
 
 PUSHES = st.lists(st.tuples(st.text(min_size=1, max_size=9), st.booleans()), max_size=30)

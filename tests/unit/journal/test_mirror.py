@@ -88,7 +88,7 @@ def test_readers_are_called_for_each_event_until_they_are_over() -> None:
     reader.close()
     mirror.finish(Ending("completed", "ab"))
     assert calls == [1, 2]
-    assert (reader.over, reader.take(), mirror.readers) == (True, None, {})
+    assert (reader.over, reader.take(), mirror.readers) == (True, None, ())
 
 
 def test_a_reader_may_leave_while_it_is_called() -> None:

@@ -98,6 +98,6 @@ async def test_a_language_that_nobody_understands_is_refused_by_name() -> None:
     with pytest.raises(ValidationError) as raised:
         async with engine.listen(language="de-DE"):
             pass
-    assert raised.value.faults == (("language", "is not understood: say one of en"),)
+    assert raised.value.faults == (("language", "is not understood by script: say one of en"),)
     async with engine.listen(language="EN-gb") as hearing:
         hearing.end()

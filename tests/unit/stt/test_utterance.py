@@ -25,6 +25,32 @@ async def test_blocks_are_the_same_however_it_came(size: int) -> None:
     assert b"".join(read) == SOUND[:-1_000]
 
 
+async def test_a_pause_is_told_once_all_before_it_was_read_unless_it_is_over_by_then() -> None:
+    utterance = Utterance()
+    read = list[bytes]()
+    idle = asyncio.Event()
+
+    async def reading() -> None:
+        async for block in utterance.blocks():
+            read.append(block)
+            if not block:
+                idle.set()
+
+    utterance.push(SOUND[:5_000])
+    utterance.pause()
+    utterance.push(SOUND[5_000:9_000])
+    utterance.pause()
+    task = asyncio.create_task(reading())
+    await idle.wait()
+    assert [len(block) for block in read] == [3_200, 1_800, 3_200, 800, 0]
+    utterance.push(SOUND[9_000:10_000])
+    utterance.end()
+    utterance.pause()
+    await task
+    assert b"".join(read) == SOUND[:10_000]
+    assert [len(block) for block in await blocks(utterance)] == [3_200, 1_800, 3_200, 800, 1_000]
+
+
 async def test_who_comes_later_reads_it_from_its_beginning() -> None:
     utterance = Utterance()
     utterance.push(SOUND)

@@ -194,7 +194,7 @@ async def test_a_turn_that_has_ended_is_sent_at_once(socket: Socket) -> None:
     mirror.finish(Ending("completed", ""))
     read(socket, mirror)
     assert seqs(await socket.take()) == [0, 1]
-    assert socket.outbox._readers == {}
+    assert not socket.outbox._readers
 
 
 async def test_past_the_high_water_a_reader_waits_and_loses_nothing(socket: Socket) -> None:

@@ -90,6 +90,7 @@ async def test_who_listens_may_be_cancelled() -> None:
 async def test_of_an_answer_without_an_end_nothing_is_kept() -> None:
     async def texts() -> AsyncIterator[str]:
         for _ in range(2_000):
+            await asyncio.sleep(0)
             yield "A few words more. "
 
     seconds = 0.0

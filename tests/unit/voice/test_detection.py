@@ -14,6 +14,7 @@ from talksy.voice import (
     Heard,
     Ignored,
     Interrupted,
+    Paused,
     SpeechStarted,
     SpeechStopped,
     Spoken,
@@ -55,7 +56,7 @@ class Stream:
     @property
     def told(self) -> list[tuple[str, int]]:
         """All but the sound itself."""
-        heard = [each for each in self.heard if not isinstance(each, Spoken)]
+        heard = [each for each in self.heard if not isinstance(each, Spoken | Paused)]
         return [(type(each).__name__, each.offset_ms) for each in heard]
 
     @property
@@ -80,6 +81,31 @@ def test_the_end_is_told_as_soon_as_the_pause_is_long_enough() -> None:
     assert isinstance(last, SpeechStopped)
     assert (last.offset_ms, last.reason) == (400, "silence")
     assert last.probability == pytest.approx(0.9)
+
+
+def test_of_a_pause_only_its_beginning_is_given_and_the_rest_where_speech_goes_on() -> None:
+    stream = Stream(silenceDurationMs=1_000).say(400).quiet(480)
+    assert [(each.start_ms, each.end_ms) for each in stream.sound][-1] == (580, 600)
+    assert stream.heard[-1] == Paused(400)
+    stream.say(40)
+    assert [(each.start_ms, each.end_ms) for each in stream.sound][-2:] == [(600, 900), (900, 920)]
+    assert b"".join(each.pcm for each in stream.sound) == LOUD * 20 + bytes(640 * 24) + LOUD * 2
+    stream.quiet(1_000)
+    assert (stream.sound[-1].end_ms, stream.heard[-2:][0]) == (1_120, Paused(920))
+    assert stream.told == [("SpeechStarted", 0), ("SpeechStopped", 920)]
+
+
+def test_a_pause_that_is_long_enough_at_once_is_the_end() -> None:
+    stream = Stream(silenceDurationMs=200).say(400).quiet(300)
+    assert not [each for each in stream.heard if isinstance(each, Paused)]
+    assert stream.sound[-1].end_ms == 600
+
+
+def test_what_was_not_given_at_the_end_comes_before_what_is_said_next() -> None:
+    stream = Stream(silenceDurationMs=500, prefixPaddingMs=300).say(400).quiet(500).say(200)
+    sound = [(each.start_ms, each.end_ms) for each in stream.sound]
+    assert (580, 600) in sound
+    assert (600, 1_000) in sound
 
 
 def test_what_is_too_short_is_no_speech() -> None:
@@ -236,6 +262,9 @@ def test_whatever_comes_the_events_follow_their_grammar(
                 assert not speaking
                 assert isinstance(following, Spoken)
                 speaking = True
+            case Paused():
+                assert speaking
+                assert not isinstance(following, Paused)
             case Spoken() | SpeechStopped():
                 assert speaking
                 speaking = isinstance(heard, Spoken)

@@ -36,6 +36,12 @@ class Box:
             self._note("play", turn_id)
         self.stirred.set()
 
+    async def has(self, ms: float) -> None:
+        """Returns when it was given so much."""
+        while self.ms < ms:
+            self.stirred.clear()
+            await self.stirred.wait()
+
     def finish(self, turn_id: str) -> None:
         self._note("finish", turn_id)
 
@@ -156,6 +162,44 @@ async def test_what_the_client_has_played_counts_more_than_what_was_sent() -> No
     assert mouth.heard == "One two "
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_who_comes_back_hears_the_present_sentence_from_its_beginning() -> None:
+    box, clock = Box(), Clock()
+    mouth = mouth_of(box, now=clock)
+    for part in ("One two. ", "Three four. ", "Five six. "):
+        mouth.say(part)
+    mouth.end()
+    running = asyncio.create_task(mouth.run())
+    await box.has(LEAD_MS)
+    clock.now += length("One two.Thr") / 1_000
+    mouth.played(length("One two.Thr"))
+    assert box.text == "One two. Three four. Five six. "
+    box.text, box.ms = "", 0.0
+    mouth.again()
+    assert mouth.heard == "One two. "
+    await box.has(length("Three four.Five six."))
+    assert box.text == "Three four. Five six. "
+    mouth.played(length("Three "))
+    assert mouth.heard == "One two. Three "
+    clock.now += length("four. ") / 1_000
+    assert mouth.heard == "One two. Three four. "
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_what_was_said_to_nobody_is_said_again_also_at_the_very_end() -> None:
+    box = Box()
+    mouth = mouth_of(box)
+    mouth.say("One two three four.")
+    mouth.end()
+    running = asyncio.create_task(mouth.run())
+    await box.has(length("One two three four."))
+    mouth.again()
+    await running
+    assert box.told == ["start", "play", "finish"]
+    assert box.text == 2 * "One two three four."
+    assert mouth.heard == "One two three four."
 
 
 async def test_where_no_voice_can_be_had_the_answer_goes_on_as_text() -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from talksy.ai.engine import missing
 from talksy.ai.stt.base import Capabilities, Recognizer, Transcript
-from talksy.ai.stt.sphinx.pool import Pool
+from talksy.ai.stt.sphinx.pool import START_SECONDS, Pool
 from talksy.ai.stt.utterance import Utterance
 from talksy.audio import milliseconds
 from talksy.errors import ProviderTimeout
@@ -19,13 +19,15 @@ from talksy.errors import ProviderTimeout
 log = structlog.get_logger(__name__)
 
 _WORD = re.compile(r"[^\W\d_]+(?:['.-][^\W\d_]+)*")
-_PING_SECONDS = 5.0
+_DECADES, _MOST_DECADES = 5, 50
+"""The threshold of a key phrase falls by so many for each of its words."""
 
 
 class SphinxRecognizer(Recognizer):
     """A ``Recognizer`` on this machine. It hears free speech, which is experimental; more surely
     what a ``grammar`` (JSGF) has; or, with ``keyphrases``, nothing but those, each with its
-    threshold, such as ``{"jarvis": 1e-20}``: the smaller, the sooner it is heard.
+    threshold, such as ``{"jarvis": 1e-20}``: the smaller, the sooner it is heard. None is the usual
+    one of so many words.
 
     The phrases of an utterance are a grammar of their own: what is said is taken for the nearest of
     them, whatever it was; those with words that the English dictionary does not have are left out.
@@ -44,7 +46,7 @@ class SphinxRecognizer(Recognizer):
         *,
         model: str = "pocketsphinx",
         grammar: str | None = None,
-        keyphrases: Mapping[str, float] | None = None,
+        keyphrases: Mapping[str, float | None] | None = None,
         workers: int = 2,
         queue: int = 4,
     ) -> None:
@@ -53,7 +55,8 @@ class SphinxRecognizer(Recognizer):
         if importlib.util.find_spec("pocketsphinx") is None:
             raise missing("pocketsphinx", "pip install 'talksy[voice]'")
         self.model = model
-        order = {"grammar": grammar, "keyphrases": dict(keyphrases or {})}
+        limits = {phrase: limit or _usual(phrase) for phrase, limit in (keyphrases or {}).items()}
+        order = {"grammar": grammar, "keyphrases": limits}
         self.pool = Pool(order, seats=workers, queue=queue)
 
     async def transcribe(
@@ -71,6 +74,9 @@ class SphinxRecognizer(Recognizer):
             heard, text = 0, ""
             async with aclosing(utterance.blocks()) as blocks:
                 async for block in blocks:
+                    if not block:
+                        await worker.ask(b"P")
+                        continue
                     said = await worker.ask(b"A", block)
                     heard += len(block)
                     if said["text"] and said["text"] != text:
@@ -93,7 +99,7 @@ class SphinxRecognizer(Recognizer):
     async def ping(self) -> None:
         """Returns when a process is ready, and starts them where nobody has."""
         try:
-            async with asyncio.timeout(_PING_SECONDS):
+            async with asyncio.timeout(START_SECONDS):
                 await self.pool.ready(1)
         except TimeoutError:
             raise ProviderTimeout(hint="the offline recogniser is not ready yet") from None
@@ -112,6 +118,11 @@ class SphinxRecognizer(Recognizer):
         confidence: float | None = None,
     ) -> Transcript:
         return Transcript(text, final, start_ms, end_ms, confidence, "en", self.provider)
+
+
+def _usual(phrase: str) -> float:
+    """A threshold at which it is mostly heard and others seldom taken for it."""
+    return float(10 ** -min(_MOST_DECADES, _DECADES * len(phrase.split())))
 
 
 def _plain(phrase: str) -> str:

@@ -15,6 +15,7 @@ from talksy.transports.socketio.engine.frames import (
     close_frame,
     head,
 )
+from talksy.transports.socketio.engine.turnstile import Turnstile
 from talksy.wheel import Wheel
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,8 @@ class Host(Protocol):
     outgoing: "Outgoing"
     max_http_buffer_size: int
     """What a message may have, in bytes."""
+    leavers: Turnstile
+    """Where those go out whose connections are over."""
 
     def violated(self, why: str) -> None:
         """Counts what a client did wrong."""
@@ -268,6 +271,9 @@ class Connection(asyncio.Protocol):
         self.closing = True
         self._host.wheel.take_off(self)
         self._host.ended(self)
+        self._host.leavers.enter(self._over)
+
+    def _over(self) -> None:
         self._lose(broken=False)
 
     def _lose(self, *, broken: bool) -> None:

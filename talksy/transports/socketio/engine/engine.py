@@ -11,7 +11,7 @@ not compression and JSONP. Leaned on beyond its public API: ``sockets``, ``handl
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -21,12 +21,12 @@ import orjson
 import structlog
 from aiohttp import web
 
+from talksy.transports.requests import DOORS, Ask, Guard, Reply, TooBig
 from talksy.transports.socketio.engine import payload
 from talksy.transports.socketio.engine.connection import Connection, Outgoing
 from talksy.transports.socketio.engine.environ import Environ
 from talksy.transports.socketio.engine.frames import (
     NORMAL,
-    PROTOCOL_ERROR,
     Violation,
     binary_frame,
     text_frame,
@@ -37,19 +37,17 @@ from talksy.transports.socketio.engine.socket import (
     PollRefused,
     Socket,
 )
-from talksy.transports.socketio.engine.takeover import (
-    Taken,
-    take_over,
-    websocket_key,
-)
+from talksy.transports.socketio.engine.takeover import Relayed, Taken, websocket_key
+from talksy.transports.socketio.engine.turnstile import Turnstile
 from talksy.wheel import Wheel
 
 log = structlog.get_logger(__name__)
 
 GRAINS = 20
 """The wheel's grain is this part of the shortest wait, a second at most."""
-BODY_SECONDS = 10.0
-"""How long a polled body may take to come."""
+LEAVERS = 16
+"""So many sockets whose connections are over are closed in one turn of the loop: a network that
+goes takes thousands along."""
 GOODBYE_SECONDS = 1.0
 """How long clients have to answer our goodbye when the server stops."""
 
@@ -61,12 +59,7 @@ FORBIDDEN = (4, "Forbidden")
 UNSUPPORTED = (5, "Unsupported protocol version")
 """Refusals, with the numbers and words that other servers give them."""
 
-Guard = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 Serve = Callable[[Socket, str | bytes], Coroutine[Any, Any, None] | None]
-
-
-class TooBig(Exception):
-    """A body over the limit."""
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
@@ -109,6 +102,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         waits = [self.ping_interval, self.ping_timeout, connect_timeout or self.ping_interval]
         self.wheel = Wheel(min(1.0, min(waits) / GRAINS))
         self.outgoing = Outgoing()
+        self.leavers = Turnstile(LEAVERS)
         self.serve: Serve | None = None
         """Serves the messages, instead of the ``message`` handler; what it returns is awaited
         before the socket's next message is served.
@@ -206,38 +200,58 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     # ---- requests
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
-        """Serves polling and upgrades."""
+        """Serves polling and upgrades that aiohttp read."""
         if self._guard is not None and (refused := await self._guard(request)) is not None:
             return refused
-        if request.method == "OPTIONS":
-            return self._answer(request, b"")
-        fault = self._fault(request)
-        if fault is not None:
-            return self._refuse(request, fault)
-        try:
-            if request.query["transport"] == "websocket":
-                return await self._websocket(request)
-            return await self._polling(request)
-        except ConnectionError:
-            return Taken()  # for nobody: the client has gone
-        except (PollRefused, Violation):
-            return self._refuse(request, BAD_REQUEST)
-        except TooBig:
-            return self._refuse(request, (3, "Payload too large"), status=413)
+        reply = await self.answer(Relayed(request))
+        if reply is None:
+            return Taken()
+        return web.Response(
+            body=reply.body,
+            status=reply.status,
+            content_type=reply.kind,
+            charset="UTF-8",
+            headers=reply.headers,
+        )
 
-    def _fault(self, request: web.Request) -> tuple[int, str] | None:
+    def lets(self, ask: Ask) -> bool:
+        """A ``Door``'s."""
+        sid = ask.query.get("sid")
+        return (sid is None or sid in self.sockets) and (
+            self._guard is None or self._guard.lets(ask)
+        )
+
+    async def answer(self, ask: Ask) -> Reply | None:
+        """Serves polling and upgrades that are let through; None where nobody is to be answered."""
+        if ask.method == "OPTIONS":
+            return self._reply(ask, b"")
+        fault = self._fault(ask)
+        if fault is not None:
+            return self._refuse(ask, fault)
+        try:
+            if ask.query["transport"] == "websocket":
+                return await self._websocket(ask)
+            return await self._polling(ask)
+        except ConnectionError:
+            return None  # the client has gone
+        except (PollRefused, Violation):
+            return self._refuse(ask, BAD_REQUEST)
+        except TooBig:
+            return self._refuse(ask, (3, "Payload too large"), status=413)
+
+    def _fault(self, ask: Ask) -> tuple[int, str] | None:
         """What keeps a request from being served."""
-        query = request.query
+        query = ask.query
         sid = query.get("sid")
         if query.get("transport") not in self.transports:
             return UNKNOWN_TRANSPORT
-        if not self._origin_allowed(request):
+        if not self._origin_allowed(ask):
             return FORBIDDEN
         if sid is not None and not self._alive(sid):
             return UNKNOWN_SID
         if sid is None and query.get("EIO") != "4":
             return UNSUPPORTED
-        if request.method != "GET" and (sid is None or request.method != "POST"):
+        if ask.method != "GET" and (sid is None or ask.method != "POST"):
             return BAD_METHOD
         return None
 
@@ -246,26 +260,26 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             socket.check()
         return sid in self.sockets
 
-    def _origin_allowed(self, request: web.Request) -> bool:
-        origin = request.headers.get("Origin")
+    def _origin_allowed(self, ask: Ask) -> bool:
+        origin = ask.header("origin")
         if origin is None or self.cors_allowed_origins == []:
             return True
-        allowed = self._cors_allowed_origins(Environ(request))
+        allowed = self._cors_allowed_origins(Environ(ask))
         return allowed is None or origin in allowed
 
-    async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        key = websocket_key(request)
-        sid = request.query.get("sid")
+    async def _websocket(self, ask: Ask) -> Reply | None:
+        key = websocket_key(ask)
+        sid = ask.query.get("sid")
         if key is None:
-            return self._refuse(request, BAD_REQUEST)
+            return self._refuse(ask, BAD_REQUEST)
         if sid is not None:
-            self._upgrade(request, key, self.sockets[sid])
-            return Taken()
-        socket = await self._open(request)
+            self._upgrade(ask, key, self.sockets[sid])
+            return None
+        socket = await self._open(ask)
         if socket is None:
-            return self._refuse(request, FORBIDDEN, status=401)
+            return self._refuse(ask, FORBIDDEN, status=401)
         try:
-            connection, tail = take_over(request, key, partial(self._own, socket))
+            connection, tail = ask.take_over(key, partial(self._own, socket))
         except ConnectionResetError:
             socket.close(TRANSPORT_CLOSE, tell=False)
             raise
@@ -273,11 +287,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         socket.send(self._hello(socket, upgrades=False))
         if tail:
             connection.data_received(tail)
-        return Taken()
+        return None
 
-    def _upgrade(self, request: web.Request, key: bytes, socket: Socket) -> None:
+    def _upgrade(self, ask: Ask, key: bytes, socket: Socket) -> None:
         """A WebSocket that is to replace polling."""
-        connection, tail = take_over(request, key, partial(self._own, socket))
+        connection, tail = ask.take_over(key, partial(self._own, socket))
         if socket.upgraded or socket.upgrading or socket.closed or not self.allow_upgrades:
             self.violated("upgrade")
             connection.close(NORMAL)
@@ -291,11 +305,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self._connections.add(connection)
         return connection
 
-    async def _open(self, request: web.Request) -> Socket | None:
+    async def _open(self, ask: Ask) -> Socket | None:
         """A new socket; None where the application lets it not in."""
         socket = Socket(self, self.generate_id())
         self.sockets[socket.sid] = socket
-        accepted = await self._trigger_event("connect", socket.sid, Environ(request, self._keep))
+        accepted = await self._trigger_event("connect", socket.sid, Environ(ask, self._keep))
         if accepted is not None and accepted is not True:
             self.wheel.take_off(socket)
             self.forget(socket)
@@ -314,74 +328,59 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         }
         return text_frame(payload.OPEN.encode() + orjson.dumps(words))
 
-    async def _polling(self, request: web.Request) -> web.StreamResponse:
-        sid = request.query.get("sid")
+    async def _polling(self, ask: Ask) -> Reply:
+        sid = ask.query.get("sid")
         if sid is None:
-            return await self._greet(request)
+            return await self._greet(ask)
         socket = self.sockets[sid]
         if socket.upgraded:
-            return self._refuse(request, BAD_REQUEST)
-        if request.method == "POST":
+            return self._refuse(ask, BAD_REQUEST)
+        if ask.method == "POST":
             # What was posted before is served before more is read, also of who does not wait.
             async with socket.posting:
-                await self._take(socket, request)
-            return self._answer(request, b"ok", "text/html")
-        return self._answer(request, payload.joined(await socket.poll()))
+                await self._take(socket, ask)
+            return self._reply(ask, b"ok", "text/html")
+        return self._reply(ask, payload.joined(await socket.poll()))
 
-    async def _take(self, socket: Socket, request: web.Request) -> None:
+    async def _take(self, socket: Socket, ask: Ask) -> None:
         """Serves a payload. Raises ``Violation``, ``TooBig``."""
         try:
-            socket.post(await self._body(request))
+            socket.post(await ask.body(self.max_http_buffer_size))
         except Violation as error:
             socket.violation(error)
             raise
         await socket.settled()
 
-    async def _greet(self, request: web.Request) -> web.StreamResponse:
-        socket = await self._open(request)
+    async def _greet(self, ask: Ask) -> Reply:
+        socket = await self._open(ask)
         if socket is None:
-            return self._refuse(request, FORBIDDEN, status=401)
+            return self._refuse(ask, FORBIDDEN, status=401)
         upgrades = self.allow_upgrades and "websocket" in self.transports
         socket.send(self._hello(socket, upgrades=upgrades))
-        answer = self._answer(request, payload.joined(await socket.poll()))
+        cookies = []
         if self.cookie:
             plain = {"name": self.cookie, "path": "/", "SameSite": "Lax"}
             attributes = self.cookie if isinstance(self.cookie, dict) else plain
-            answer.headers["Set-Cookie"] = self._generate_sid_cookie(socket.sid, attributes)
-        return answer
+            cookies = [("Set-Cookie", self._generate_sid_cookie(socket.sid, attributes))]
+        return self._reply(ask, payload.joined(await socket.poll()), cookies=cookies)
 
-    async def _body(self, request: web.Request) -> bytes:
-        """A polled body. Raises ``TooBig``, and ``Violation`` where it does not come."""
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for part in request.content.iter_any():
-                    body += part
-                    if len(body) > self.max_http_buffer_size:
-                        raise TooBig
-        except TimeoutError:
-            raise Violation(PROTOCOL_ERROR, "body") from None
-        return bytes(body)
-
-    def _answer(
-        self, request: web.Request, body: bytes, kind: str = "text/plain"
-    ) -> web.StreamResponse:
-        answer = web.Response(body=body, content_type=kind, charset="UTF-8")
-        return self._shared(request, answer)
-
-    def _refuse(
-        self, request: web.Request, fault: tuple[int, str], *, status: int = 400
-    ) -> web.StreamResponse:
+    def _refuse(self, ask: Ask, fault: tuple[int, str], *, status: int = 400) -> Reply:
         code, message = fault
         log.info("bad_request", reason=message)
-        answer = web.json_response({"code": code, "message": message}, status=status)
-        return self._shared(request, answer)
+        words = orjson.dumps({"code": code, "message": message})
+        return self._reply(ask, words, "application/json", status)
 
-    def _shared(self, request: web.Request, answer: web.Response) -> web.Response:
-        """Lets pages of other origins read it, where they may."""
-        if self.cors_allowed_origins != []:
-            answer.headers.update(self._cors_headers(Environ(request)))
-        return answer
+    def _reply(
+        self,
+        ask: Ask,
+        body: bytes,
+        kind: str = "text/plain",
+        status: int = 200,
+        cookies: Sequence[tuple[str, str]] = (),
+    ) -> Reply:
+        """With what lets pages of other origins read it, where they may."""
+        shared = self._cors_headers(Environ(ask)) if self.cors_allowed_origins != [] else []
+        return Reply(body, status, kind, (*shared, *cookies))
 
 
 def _message(data: Any) -> bytes:
@@ -394,3 +393,6 @@ def _message(data: Any) -> bytes:
 
 def _route(app: web.Application, engine: Engine, path: str) -> None:
     app.router.add_route("*", path, engine.handle_request)
+    if DOORS not in app:
+        app[DOORS] = {}
+    app[DOORS][path] = engine

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from aiohttp import web
+from talksy.transports.requests import Ask
 
 
 class Environ(Mapping[str, Any]):
@@ -14,16 +14,16 @@ class Environ(Mapping[str, Any]):
 
     __slots__ = ("_raw", "_remote")
 
-    def __init__(self, request: web.Request, keep: Collection[str] | None = None) -> None:
+    def __init__(self, ask: Ask, keep: Collection[str] | None = None) -> None:
         """``keep``: the only headers that will be asked for, in small letters; None for all."""
-        lines = [f"{request.method} {request.raw_path} HTTP/1.1".encode("utf-8", "surrogateescape")]
+        lines = [f"{ask.method} {ask.raw_path} HTTP/1.1".encode("utf-8", "surrogateescape")]
         lines += [
             b"%b:%b" % (name, value)
-            for name, value in request.raw_headers
+            for name, value in ask.raw_headers
             if keep is None or name.decode("latin-1").lower() in keep
         ]
         self._raw = b"\n".join(lines)
-        self._remote = request.remote or ""
+        self._remote = ask.remote or ""
 
     def _read(self) -> dict[str, Any]:
         first, *lines = self._raw.decode("utf-8", "surrogateescape").split("\n")

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from talksy.transports.socketio.engine.connection import Connection
+from talksy.transports.requests import Ask, P, TooBig
+from talksy.transports.socketio.engine.frames import PROTOCOL_ERROR, Violation
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING = (
@@ -25,6 +26,8 @@ _SWITCHING = (
 SEND_BUFFER = 128 * 1024
 """What the system may hold of a socket, in bytes (Linux takes twice that): left to itself it takes
 megabytes from each client that does not read before we learn of it."""
+BODY_SECONDS = 10.0
+"""How long a polled body may take to come."""
 
 
 class Taken(web.Response):
@@ -38,47 +41,76 @@ class Taken(web.Response):
         raise ConnectionResetError
 
 
-def websocket_key(request: web.Request) -> bytes | None:
+def websocket_key(ask: Ask) -> bytes | None:
     """The key of a request for an upgrade as RFC 6455, 4.2.1, wants it; None where it is not."""
-    key = request.headers.get("Sec-WebSocket-Key", "").encode("utf-8", "surrogateescape")
-    hops = request.headers.get("Connection", "").lower().split(",")
+    key = (ask.header("sec-websocket-key") or "").encode("utf-8", "surrogateescape")
+    hops = (ask.header("connection") or "").lower().split(",")
     try:
         sixteen = len(base64.b64decode(key, validate=True)) == 16
     except (binascii.Error, ValueError):
         return None
     if (
         not sixteen
-        or request.method != "GET"
-        or request.version < (1, 1)
-        or request.headers.get("Upgrade", "").lower() != "websocket"
+        or ask.method != "GET"
+        or ask.version < (1, 1)
+        or (ask.header("upgrade") or "").lower() != "websocket"
         or "upgrade" not in map(str.strip, hops)
-        or request.headers.get("Sec-WebSocket-Version") != "13"
+        or ask.header("sec-websocket-version") != "13"
     ):
         return None
     return key
 
 
-def take_over(
-    request: web.Request, key: bytes, make: Callable[[asyncio.Transport], Connection]
-) -> tuple[Connection, bytes]:
-    """Answers the upgrade and makes the connection ours; with it what the client sent already,
-    which is to be given to it.
-
-    Raises ``ConnectionResetError`` where the client has gone.
-    """
-    protocol, transport = request.protocol, request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError
-    tail, protocol._message_tail = protocol._message_tail, b""  # noqa: SLF001
-    if protocol._reading_paused:  # noqa: SLF001
-        protocol.resume_reading()
+def switched(transport: asyncio.Transport, key: bytes, make: Callable[[asyncio.Transport], P]) -> P:
+    """Answers an upgrade: from here on the connection is ours."""
     connection = make(transport)
     transport.set_protocol(connection)
-    protocol.transport = None  # else it would be closed by the next line
-    protocol.connection_lost(None)
     plain = transport.get_extra_info("socket")
     if plain is not None and plain.family != socket.AF_UNIX:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
     transport.write(_SWITCHING % accept)
-    return connection, tail
+    return connection
+
+
+class Relayed:
+    """A request that aiohttp read. An ``Ask``."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self.method = request.method
+        self.version = request.version
+        self.query = request.query
+        self.raw_path = request.raw_path
+        self.raw_headers = request.raw_headers
+        self.remote = request.remote
+
+    def header(self, name: str) -> str | None:
+        """An ``Ask``'s."""
+        return self._request.headers.get(name)
+
+    async def body(self, most: int) -> bytes:
+        """An ``Ask``'s."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in self._request.content.iter_any():
+                    body += part
+                    if len(body) > most:
+                        raise TooBig
+        except TimeoutError:
+            raise Violation(PROTOCOL_ERROR, "body") from None
+        return bytes(body)
+
+    def take_over(self, key: bytes, make: Callable[[asyncio.Transport], P]) -> tuple[P, bytes]:
+        """An ``Ask``'s."""
+        protocol, transport = self._request.protocol, self._request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        tail, protocol._message_tail = protocol._message_tail, b""  # noqa: SLF001
+        if protocol._reading_paused:  # noqa: SLF001
+            protocol.resume_reading()
+        connection = switched(transport, key, make)
+        protocol.transport = None  # else it would be closed by the next line
+        protocol.connection_lost(None)
+        return connection, tail

@@ -1,16 +1,18 @@
 """An engine in this process: what its application is told and may ask, and its time limits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from talksy.transports.socketio.engine import Engine, Socket
+from talksy.transports.http import Runner
+from talksy.transports.requests import Ask
+from talksy.transports.socketio.engine import Engine, Socket, takeover
 from talksy.transports.socketio.engine import connection as connections
-from talksy.transports.socketio.engine import engine as engines
 from talksy.transports.socketio.engine.frames import PROTOCOL_ERROR, Violation
 from talksy.transports.socketio.engine.socket import INBOX
 from tests.protocol.frames import TEXT, closing, frame
@@ -19,12 +21,23 @@ from tests.protocol.wire import Wire, connected, opened, polling, probing, upgra
 Work = Coroutine[Any, Any, None]
 
 
+RUNNER: ContextVar[type[web.AppRunner]] = ContextVar("RUNNER")
+
+
+@pytest.fixture(autouse=True, params=[Runner, web.AppRunner], ids=["front", "aiohttp"])
+def runner(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Who reads requests: ours where they are plain, or aiohttp all of them."""
+    token = RUNNER.set(request.param)
+    yield
+    RUNNER.reset(token)
+
+
 @asynccontextmanager
 async def served(engine: Engine) -> AsyncIterator[str]:
     """The engine on a port of its own."""
     app = web.Application()
     engine.attach(app)
-    runner = web.AppRunner(app, lingering_time=0)
+    runner = RUNNER.get()(app, lingering_time=0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -252,11 +265,18 @@ async def test_ids_begin_with_its_name() -> None:
         assert client.sid.startswith("node.")
 
 
-async def test_a_guard_answers_first() -> None:
-    async def guard(request: web.Request) -> web.Response | None:
+class Teapot:
+    """A guard that lets nobody get anything."""
+
+    async def __call__(self, request: web.Request) -> web.Response | None:
         return web.Response(status=418) if request.method == "GET" else None
 
-    async with served(Engine(guard=guard)) as url, connected(url) as wire:
+    def lets(self, ask: Ask) -> bool:
+        return ask.method != "GET"
+
+
+async def test_a_guard_answers_first() -> None:
+    async with served(Engine(guard=Teapot())) as url, connected(url) as wire:
         wire.writer.write(upgrade("/engine.io/?EIO=4&transport=websocket"))
         assert (await wire.reader.readline()).startswith(b"HTTP/1.1 418 ")
 
@@ -326,7 +346,7 @@ async def test_who_could_not_be_asked_in_time_has_its_time_all_the_same(
 
 
 async def test_a_body_has_its_time(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(takeover, "BODY_SECONDS", 0.05)
 
     async with served(engine) as url, polling(url) as client, connected(url) as wire:
         wire.writer.write(post_of(client.query, 9) + b"4a")

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from aiohttp import HttpVersion10
 from aiohttp.test_utils import make_mocked_request
-from aiohttp.web import Request
 
 from talksy.transports.socketio.engine.environ import Environ
-from talksy.transports.socketio.engine.takeover import websocket_key
+from talksy.transports.socketio.engine.takeover import Relayed, websocket_key
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 UPGRADE = {
@@ -20,11 +19,11 @@ UPGRADE = {
 }
 
 
-def request(method: str = "GET", target: str = "/socket.io/", **more: Any) -> Request:
+def request(method: str = "GET", target: str = "/socket.io/", **more: Any) -> Relayed:
     """A request for an upgrade; ``headers`` are beside those of one, and None leaves one out."""
     headers = {**UPGRADE, **more.pop("headers", {})}
     given = {name: value for name, value in headers.items() if value is not None}
-    return make_mocked_request(method, target, headers=given, **more)
+    return Relayed(make_mocked_request(method, target, headers=given, **more))
 
 
 # ---- the key
