@@ -17,9 +17,10 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import answers, connections, costs, loads
+from benchmarks import answers, connections, costs, loads, voices
 from benchmarks.bench import Bench, Scenario
 from benchmarks.budget import budget
+from benchmarks.keeps import keeps
 from benchmarks.load import opened_load
 from benchmarks.machine import LOAD_CORE, demand, described, open_files, pin
 from benchmarks.peers import FOLDER, ready_node
@@ -29,6 +30,7 @@ from benchmarks.steps import steps
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 SCENARIOS: Mapping[str, Scenario] = {
     "memory": connections.memory,
+    "keeps": keeps,
     "chunk": costs.chunk,
     "budget": budget,
     "growth": costs.growth,
@@ -39,6 +41,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "reconnect": loads.reconnect,
     "load": loads.load,
     "logins": loads.logins,
+    "voice": voices.voice,
     "first": answers.first,
     "ack": answers.ack,
     "steps": steps,

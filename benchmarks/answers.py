@@ -1,6 +1,8 @@
 """How soon, and at what cost, a client is answered."""
 
 import asyncio
+import os
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from benchmarks.load import napping
 from benchmarks.machine import quiet, worked
 from benchmarks.peers import Peer, running_node, running_talksy
 from benchmarks.report import Check, Section
-from benchmarks.rounds import Figure, interleaved, quantile
+from benchmarks.rounds import Figure, interleaved, quantile, short
 from benchmarks.streams import connected
 
 PAUSE_SECONDS = 0.02
@@ -90,7 +92,7 @@ async def first(bench: Bench) -> Section:
         "first: until the first chunk",
         "From `user_message_stream` to the first `stream_chunk`, in ms, one question at a time, "
         "one each 20 ms or so, with a model that answers at once. Talksy stores the message "
-        "before.",
+        "before, and waits until it is on the disk: what that takes by itself stands below.",
         ["", "p50", "p99"],
     )
     async with running_talksy() as talksy, running_node() as node:
@@ -106,7 +108,23 @@ async def first(bench: Bench) -> Section:
         if name == "Talksy":
             section.checks.append(Check("first chunk, p50", half.median, 2, "ms"))
             section.checks.append(Check("first chunk, p99", most.median, 10, "ms"))
+    flushed = flushes(bench.count(300, 30))
+    quantiles = [short(quantile(flushed, share)) for share in (0.5, 0.99)]
+    section.rows.append(["4 KB flushed to the same disk", *quantiles])
     return section
+
+
+def flushes(count: int) -> Sequence[float]:
+    """Milliseconds that the disk takes to keep 4 KB, each time."""
+    told = []
+    with tempfile.TemporaryFile(prefix="talksy-bench-") as file:
+        for _ in range(count):
+            started = time.perf_counter()
+            os.pwrite(file.fileno(), bytes(4096), 0)
+            os.fdatasync(file.fileno())
+            told.append((time.perf_counter() - started) * 1000)
+            time.sleep(PAUSE_SECONDS)
+    return told
 
 
 async def ack(bench: Bench) -> Section:

@@ -21,7 +21,7 @@ CHUNK = b'42["stream_chunk"'
 END = b'42["stream_end"'
 GREETING, RESTORED = b'42["SESSION_', b'42["SESSION_RESTORED'
 SECONDS = 60.0
-CLOSE, PING = 8, 9
+TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 
 
 class Refused(Exception):
@@ -89,12 +89,12 @@ class Client(asyncio.Protocol):
 
     def send(self, packet: bytes) -> None:
         """Sends an Engine.IO packet, under a mask of zeros."""
-        length = len(packet)
-        if length < 126:
-            head = struct.pack("!BB4x", 0x81, 0x80 | length)
-        else:
-            head = struct.pack("!BBH4x", 0x81, 0x80 | 126, length)
-        self._transport.write(head + packet)
+        self._transport.write(_head(TEXT, len(packet)) + packet)
+
+    def attach(self, packet: bytes, attached: bytes) -> None:
+        """The same with bytes that belong to it."""
+        bare = _head(TEXT, len(packet)) + packet
+        self._transport.write(bare + _head(BINARY, len(attached)) + attached)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)
@@ -149,6 +149,9 @@ class Client(asyncio.Protocol):
     def chunk(self, data: bytes, start: int, end: int) -> None:
         """A chunk came, from ``start`` to ``end``: for those who look into it."""
 
+    def attached(self, data: bytes) -> None:
+        """Bytes came that belong to the packet before: for those who listen."""
+
     def _answered(self, head: bytes) -> None:
         self._open = True
         if b" 101 " not in head.partition(b"\r\n")[0]:
@@ -162,6 +165,8 @@ class Client(asyncio.Protocol):
         if first & 15 == CLOSE:
             self._why += f" with {int.from_bytes(packet[:2], 'big')}"
             self._transport.close()
+        elif first & 15 == BINARY:
+            self.attached(packet)
         elif first & 15 == PING:
             self._transport.write(struct.pack("!BB4x", 0x8A, 0x80))
         else:
@@ -204,6 +209,13 @@ class Client(asyncio.Protocol):
             self.ready.set_exception(Refused(why))
             self.ready.exception()
         self._transport.close()
+
+
+def _head(kind: int, length: int) -> bytes:
+    """Of a frame from a client, with its mask of zeros."""
+    if length < 126:
+        return struct.pack("!BB4x", 0x80 | kind, 0x80 | length)
+    return struct.pack("!BBH4x", 0x80 | kind, 0x80 | 126, length)
 
 
 C = TypeVar("C", bound=Client)

@@ -42,6 +42,12 @@ def worked(pid: int) -> float:
     return nanoseconds / 1e9
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for each in threads for child in (each / "children").read_text().split()]
+
+
 def resident(pid: int) -> int:
     """Bytes of a process that are in memory."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

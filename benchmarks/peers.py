@@ -78,7 +78,7 @@ async def running_talksy(
     """
     with tempfile.TemporaryDirectory(prefix="talksy-bench-") as folder:
         chosen: dict[str, Any] = {**SETTINGS, "DATA_DIR": folder, **(settings or {})}
-        tokens = await _register({**DEFAULTS, **chosen, "BCRYPT_ROUNDS": rounds}, users)
+        tokens = await register({**DEFAULTS, **chosen, "BCRYPT_ROUNDS": rounds}, users)
         async with running_server(**chosen) as server:
             pin(server.process.pid, SERVER_CORE)
             try:
@@ -90,7 +90,7 @@ async def running_talksy(
                 raise
 
 
-async def _register(settings: Mapping[str, object], users: int) -> tuple[str, ...]:
+async def register(settings: Mapping[str, object], users: int) -> tuple[str, ...]:
     """The access tokens of new users. The server is not there yet: they do not come by its door."""
     loaded = Settings.load({key: str(value) for key, value in settings.items()}, env_file=None)
     async with (
