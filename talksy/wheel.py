@@ -47,6 +47,8 @@ class Wheel:
         self._ticks: dict[int, list[Timed]] = {}
         self._soon: list[Timed] = []
         self._tick = 0
+        self._armed = 0
+        """The tick that the timer is set for: the first for which somebody waits."""
         self._epoch = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -61,10 +63,11 @@ class Wheel:
         moment = self.now()
         if self._timer is None:
             self._epoch = moment - self._tick * self.grain
-            self._arm()
         now = (moment - self._epoch) / self.grain
-        timed.due = max(self._tick, int(now + seconds / self.grain)) + 1
-        self._ticks.setdefault(timed.due, []).append(timed)
+        timed.due = due = max(self._tick, int(now + seconds / self.grain)) + 1
+        self._ticks.setdefault(due, []).append(timed)
+        if self._timer is None or due < self._armed:
+            self._arm(due)
 
     def put_next(self, timed: Timed) -> None:
         """Calls ``timed`` in the next turn of the loop, and not when it waited for before."""
@@ -102,19 +105,24 @@ class Wheel:
             if timed.due == _NEXT:
                 self._call(timed)
 
-    def _arm(self) -> None:
+    def _arm(self, tick: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         loop = self._loop = self._loop or asyncio.get_running_loop()
-        self._timer = loop.call_at(self._epoch + (self._tick + 1) * self.grain, self._turn)
+        self._armed = tick
+        self._timer = loop.call_at(self._epoch + tick * self.grain, self._turn)
 
     def _turn(self) -> None:
+        self._armed = 0  # whoever is put on meanwhile is looked at below
         now = int((self.now() - self._epoch) / self.grain)
-        while self._tick < now:
-            self._tick += 1
-            for timed in self._ticks.pop(self._tick, ()):
-                if timed.due == self._tick:
+        for tick in sorted(tick for tick in self._ticks if tick <= now):
+            self._tick = tick
+            for timed in self._ticks.pop(tick):
+                if timed.due == tick:
                     self._call(timed)
+        self._tick = max(self._tick, now)
         if self._ticks:
-            self._arm()
+            self._arm(min(self._ticks))
         else:
             self._timer = None
 

@@ -47,7 +47,10 @@ class Ferry(Generic[Asked, Given]):
         self._seconds = seconds
         self._pause = pause
         self._forsaken = forsaken
-        self._waiting: dict[asyncio.Future[Given], Asked] = {}
+        self._waiting: dict[asyncio.Future[Given], tuple[Asked, float]] = {}
+        """What each asked for, and until when it waits: the first first."""
+        self._watch: asyncio.TimerHandle | None = None
+        """For the first of them, or one that was before it."""
         self._arrived: deque[tuple[asyncio.Future[Given], Given | Failed]] = deque()
         """Who is back and was not told yet."""
         self._under_way = False
@@ -70,19 +73,19 @@ class Ferry(Generic[Asked, Given]):
         """
         loop = asyncio.get_running_loop()
         told: asyncio.Future[Given] = loop.create_future()
-        self._waiting[told] = asked
+        until = loop.time() + self._seconds
+        self._waiting[told] = asked, until
+        if self._watch is None:
+            self._watch = loop.call_at(until, self._refuse)
         if not self._under_way:
             self._under_way = True
             self._depart(loop)
-        patience = loop.call_later(self._seconds, self._refuse, told)
         try:
             return await told
         except asyncio.CancelledError:
             if not told.cancelled() and told.exception() is None:
                 self._forsaken(told.result())
             raise
-        finally:
-            patience.cancel()
 
     def _depart(self, loop: asyncio.AbstractEventLoop) -> None:
         """Leaves with all who ask in this turn of the loop, or when the pause is over."""
@@ -96,7 +99,7 @@ class Ferry(Generic[Asked, Given]):
         load: list[Asked] = []
         while self._waiting and len(aboard) < self._most:
             told = next(iter(self._waiting))
-            asked = self._waiting.pop(told)
+            asked, _ = self._waiting.pop(told)
             if not told.done():
                 aboard.append(told)
                 load.append(asked)
@@ -134,10 +137,17 @@ class Ferry(Generic[Asked, Given]):
         if self._arrived:
             asyncio.get_running_loop().call_soon(self._land)
 
-    def _refuse(self, told: asyncio.Future[Given]) -> None:
-        if told in self._waiting and not told.done():
+    def _refuse(self) -> None:
+        """Refuses who has waited too long."""
+        loop = asyncio.get_running_loop()
+        now, self._watch = loop.time(), None
+        for told, (_, until) in list(self._waiting.items()):
+            if until > now:
+                self._watch = loop.call_at(until, self._refuse)
+                break
             del self._waiting[told]
-            told.set_exception(TimeoutError())
+            if not told.done():
+                told.set_exception(TimeoutError())
 
 
 def _given(trip: asyncio.Future[Sequence[Given | Failed]], count: int) -> Sequence[Given | Failed]:

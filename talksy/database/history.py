@@ -32,6 +32,7 @@ _RANK: ColumnElement[int] = case((messages.c.role == "user", 0), else_=1)
 # The id tells apart what was said in the same millisecond.
 _ORDER = (messages.c.position, _RANK, messages.c.created_at, messages.c.id)
 _NEWEST_FIRST = tuple(column.desc() for column in _ORDER)
+# As a ``Message`` has them.
 _TOLD = [
     messages.c[name] for name in ("id", "role", "content", "created_at", "turn_id", "interrupted")
 ]
@@ -42,22 +43,28 @@ _SHOWN = and_(
     messages.c.session_id == _session,
     or_(
         messages.c.state == "shown",
-        messages.c.id.in_(select(turns.c.message_id).where(turns.c.session_id == _session)),
+        select(turns.c.id)
+        .where(turns.c.session_id == _session, turns.c.message_id == messages.c.id)
+        .exists(),
     ),
 )
 
 
 def _newest(*where: ColumnElement[bool]) -> Select[tuple[object, ...]]:
     """The newest messages, newest first: ``limit`` of them, or as many as begin in ``chars``."""
-    newer = func.sum(func.length(messages.c.content)).over(order_by=_NEWEST_FIRST, rows=(None, -1))
-    number = func.row_number().over(order_by=_NEWEST_FIRST)
-    page = (
-        select(*_TOLD, newer.label("newer"), number.label("number"))
+    # These first, by the index: what is counted over a window is read to its end.
+    newest = (
+        select(*_TOLD, messages.c.position, _RANK.label("rank"))
         .where(*where)
         .order_by(*_NEWEST_FIRST)
         .limit(bindparam("limit", type_=Integer))
         .subquery()
     )
+    order = [newest.c[name].desc() for name in ("position", "rank", "created_at", "id")]
+    newer = func.sum(func.length(newest.c.content)).over(order_by=order, rows=(None, -1))
+    number = func.row_number().over(order_by=order)
+    told = [newest.c[column.name] for column in _TOLD]
+    page = select(*told, newer.label("newer"), number.label("number")).subquery()
     return (
         select(page)
         .where(func.coalesce(page.c.newer, 0) < bindparam("chars", type_=Integer))
@@ -179,4 +186,5 @@ def _page(connection: Connection, session_id: str, limit: int) -> list[Message]:
 def _said(
     connection: Connection, query: Select[tuple[object, ...]], **asked: str | int
 ) -> list[Message]:
-    return [message(row) for row in reversed(connection.execute(query, asked).all())]
+    rows = connection.execute(query, asked).all()
+    return [Message(*row[: len(_TOLD)]) for row in reversed(rows)]

@@ -4,7 +4,7 @@ long as to run it. Parameters that are a column's value are named ``its_…``.
 
 from typing import Any
 
-from sqlalchemy import Column, String, bindparam, func, select, update
+from sqlalchemy import Column, String, bindparam, func, literal_column, select, update
 from sqlalchemy.sql.elements import BindParameter
 
 from talksy.database.tables import messages, turns
@@ -18,8 +18,10 @@ def its(column: Column[Any]) -> BindParameter[Any]:
 _session = bindparam("session", type_=String)
 _message = bindparam("message", type_=String)
 _of_session = messages.c.session_id == _session
-_queued = messages.c.state == "queued"
-_running = (turns.c.session_id == _session, turns.c.status.in_(("running", "parked")))
+# As literals, not parameters: else the partial indexes are of no use, and all there has been is read.
+_queued = messages.c.state == literal_column("'queued'")
+_unfinished = turns.c.status.in_([literal_column("'running'"), literal_column("'parked'")])
+_running = (turns.c.session_id == _session, _unfinished)
 
 MESSAGE = select(messages).where(_of_session, messages.c.id == _message)
 """A message, by ``session`` and ``message``."""

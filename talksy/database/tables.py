@@ -87,7 +87,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("user_id", String(40), nullable=False, index=True),
+    Column("user_id", String(40), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     # When it was created or last reopened: a session lives a day from here.
     Column("opened_at", BigInteger, nullable=False),
@@ -97,6 +97,14 @@ sessions = Table(
     Column("duration_seconds", Integer, nullable=False, server_default="0"),
     Index(
         "ix_sessions_open",
+        "expires_at",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    # Who comes is counted: without a look at the thousands that a user has had.
+    Index(
+        "ix_sessions_user_open",
+        "user_id",
         "expires_at",
         sqlite_where=text("ended_at IS NULL"),
         postgresql_where=text("ended_at IS NULL"),
@@ -132,6 +140,7 @@ messages = Table(
     Index(
         "ix_messages_queue",
         "session_id",
+        "position",
         sqlite_where=text("state = 'queued'"),
         postgresql_where=text("state = 'queued'"),
     ),
@@ -141,7 +150,7 @@ turns = Table(
     "turns",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("session_id", String(40), nullable=False, index=True),
+    Column("session_id", String(40), nullable=False),
     Column("message_id", String(128), nullable=False),
     # The node that writes the turn, and how often it changed hands.
     Column("owner", String(64), nullable=False),
@@ -179,6 +188,7 @@ turns = Table(
         postgresql_where=text("status IN ('running', 'parked')"),
     ),
     Index("ix_turns_order", "session_id", "ordinal"),
+    Index("ix_turns_message", "session_id", "message_id"),
     Index("ix_turns_created_at", "created_at"),
 )
 

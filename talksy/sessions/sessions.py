@@ -218,7 +218,7 @@ class Sessions:
             for row in rows:
                 if row.id not in kept and await self._spare(row.user_id, now):
                     kept.update(await self._add([row], now))
-            made = [self._enter(row) if row.id in kept else Failed(self._full()) for row in rows]
+            made = [self._first(row) if row.id in kept else Failed(self._full()) for row in rows]
             return made + [Failed(SessionLimit(NODE_FULL)) for _ in user_ids[room:]]
 
     def _new(self, user_id: str, now: int) -> SessionRow:
@@ -281,6 +281,12 @@ class Sessions:
             session = self._live[row.id] = Session(row, self._life)
         session.learn(row)
         return self._join(session)
+
+    def _first(self, row: SessionRow) -> Session:
+        """A new session, entered, of which the rows say so already."""
+        session = self._enter(row)
+        session.changed = False
+        return session
 
     async def _spare(self, user_id: str, now: int) -> bool:
         """Ends a session of the user's that nobody is in and nothing was said in.

@@ -43,9 +43,12 @@ class Ask(Protocol):
     async def body(self, most: int) -> bytes:
         """Raises ``TooBig`` over ``most`` bytes, and ``Violation`` where it does not come."""
 
-    def take_over(self, key: bytes, make: Callable[[asyncio.Transport], P]) -> tuple[P, bytes]:
-        """Answers an upgrade: what ``make`` made of the connection, and what the client sent
-        already, which is to be given to it. Raises ``ConnectionResetError`` where it has gone.
+    def take_over(
+        self, key: bytes, make: Callable[[asyncio.Transport, bytes], P]
+    ) -> tuple[P, bytes]:
+        """Accepts an upgrade: what ``make`` made of the connection and of the answer, which it is
+        to send before all else; and what the client sent already, which is to be given to it.
+        Raises ``ConnectionResetError`` where it has gone.
         """
 
 

@@ -139,17 +139,17 @@ async def test_ten_reconnects_in_one_long_stream_lose_nothing(
 ) -> None:
     async with browsing(server_url, account.token, reconnectionDelay=50) as browser:
 
-        def back(times: int) -> bool:
-            return len(browser.named("SESSION_RESTORED")) == times
+        async def back(times: int) -> None:
+            await browser.until(lambda _: len(browser.named("SESSION_RESTORED")) == times)
 
         say = {"text": "/mock tokens=2000 delay_ms=2"}
         turn_id = (await browser.call("user_message_stream", say))["turnId"]
         for number in range(1, 11):
             await browser.until_named("stream_chunk", turnId=turn_id, index=number * 100)
             await browser.do("drop")
-            await browser.until(lambda _, number=number: back(number))
+            await back(number)
         assert await browser.answer(turn_id) == tokens(2000)
-        assert back(10)
+        await back(10)
 
 
 async def test_a_second_device_sees_the_same(server_url: str, account: Account) -> None:

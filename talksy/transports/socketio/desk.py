@@ -76,10 +76,11 @@ def parse(model: type[P], value: Any) -> P:
 def hello(auth: Any, *, bearer: str | None, session_id: str | None) -> Hello:
     """The handshake: ``auth``, else the header's token and the query's session id."""
     words = parse(Handshake, {} if auth is None else auth)
-    asked = parse(Handshake, {"sessionId": session_id})
+    if session_id is not None:
+        session_id = parse(Handshake, {"sessionId": session_id}).session_id
     return Hello(
         token=bearer if words.token is None else words.token,
-        session_id=words.session_id or asked.session_id,
+        session_id=words.session_id or session_id,
         reopen=words.open,
         resume=[(turn.turn_id, turn.after) for turn in words.resume],
     )

@@ -26,7 +26,9 @@ from talksy.transports.asking import bearer_of
 from talksy.transports.reading import check_json
 from talksy.transports.socketio import json
 from talksy.transports.socketio.desk import Desk, hello
+from talksy.transports.socketio.engine.environ import Environ
 from talksy.transports.socketio.outbox import Link, Outbox
+from talksy.transports.socketio.packets import plain_connect
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +166,7 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
             with self._metrics.attempt("connect"):
                 raise Overloaded(retry_after=1) from None
 
-    async def _enter(self, sid: str, environ: Mapping[str, Any], auth: Any) -> None:
+    async def _enter(self, sid: str, environ: Environ | dict[str, Any], auth: Any) -> None:
         """The connect handler: lets the client in, or refuses it with the contract's code."""
         eio_sid = self.manager.eio_sid_from_sid(sid, ROOT)
         socket = self.eio.sockets[eio_sid]
@@ -176,9 +178,10 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
             eio_sid=eio_sid,
         )
         try:
-            greeting = _greeting(environ, auth)
-            forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
-            where = client_address(environ["REMOTE_ADDR"], forwarded, self._trusted)
+            request = environ.copy()
+            greeting = _greeting(request, auth)
+            forwarded = request.get("HTTP_X_FORWARDED_FOR", "")
+            where = client_address(request["REMOTE_ADDR"], forwarded, self._trusted)
             connection = await self._gateway.connect(greeting, where, outbox)
         except TalksyError as error:
             log.info("connect_refused", code=error.code)
@@ -228,6 +231,9 @@ class Door(socketio.AsyncServer):  # type: ignore[misc]
         try:
             if between and not isinstance(data, bytes):
                 raise ValueError("text where an attachment was announced")
+            if isinstance(data, str) and not between and (auth := plain_connect(data)) is not None:
+                await self._handle_connect(eio_sid, ROOT, auth)
+                return
             # The library's own way with it, not a transport's that leads here.
             await socketio.AsyncServer._handle_eio_message(self, eio_sid, data)  # noqa: SLF001
         except Exception as error:  # noqa: BLE001 - the library raises what it stumbles over

@@ -25,6 +25,14 @@ def plain_event(text: str) -> tuple[str, list[Any], int | None] | None:
     return data[0], data[1:], int(number) if number else None
 
 
+def plain_connect(text: str) -> dict[str, Any] | None:
+    """What a client says to be let in to the root namespace, as nearly all of them say it; None
+    where ``Strict`` is to look.
+    """
+    auth = simple(text[1:]) if text.startswith("0{") else None
+    return auth if type(auth) is dict else None
+
+
 _PLAIN = re.compile(r"2(\d{0,15})(?=\[)")
 
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
+from socketio.packet import CONNECT
 
 from talksy.errors import ValidationError
 from talksy.gateway import Hello
 from talksy.transports.socketio import json
 from talksy.transports.socketio.desk import hello, parse
-from talksy.transports.socketio.packets import Strict
+from talksy.transports.socketio.packets import Strict, plain_connect
 from talksy.transports.socketio.payloads import (
     Cancel,
     GetHistory,
@@ -147,3 +148,35 @@ def test_a_payload_that_is_not_right_says_what(model: type[Payload], value: Any,
     with pytest.raises(ValidationError) as caught:
         parse(model, value)
     assert [fault for fault, _ in caught.value.faults] == [path]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0{}",
+        '0{"token":"a.b.c"}',
+        '0{"token":null,"open":true,"resume":[{"turnId":"trn_1","after":3}]}',
+    ],
+)
+def test_a_plain_connect_is_what_the_strict_reading_says(text: str) -> None:
+    read = Strict(encoded_packet=text)
+    assert (read.packet_type, read.namespace, read.id) == (CONNECT, None, None)
+    assert plain_connect(text) == read.data
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0",
+        "0/custom,{}",
+        "012",
+        "0[]",
+        '0{"token":',
+        '0{"a":1,"a":2}',
+        '0{"a":1e400}',
+        '2{"token":"a"}',
+        '0{"a":[[[[[[[[[[]]]]]]]]]]}',
+    ],
+)
+def test_all_else_is_left_to_the_strict_reading(text: str) -> None:
+    assert plain_connect(text) is None

@@ -21,6 +21,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from talksy.ids import random_text
 from talksy.transports.requests import DOORS, Ask, Guard, Reply, TooBig
 from talksy.transports.socketio.engine import payload
 from talksy.transports.socketio.engine.connection import Connection, Outgoing
@@ -113,7 +114,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     # ---- python-engineio's API
 
     def generate_id(self) -> str:
-        return f"{self._prefix}{super().generate_id()}"
+        return f"{self._prefix}{random_text()}"
 
     async def send(self, sid: str, data: Any) -> None:
         if socket := self.sockets.get(sid):
@@ -300,8 +301,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if tail:
             connection.data_received(tail)
 
-    def _own(self, socket: Socket, transport: asyncio.Transport) -> Connection:
+    def _own(self, socket: Socket, transport: asyncio.Transport, answer: bytes) -> Connection:
         connection = Connection(transport, socket, self)
+        connection.send(answer)
         self._connections.add(connection)
         return connection
 

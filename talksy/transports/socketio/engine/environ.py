@@ -25,7 +25,8 @@ class Environ(Mapping[str, Any]):
         self._raw = b"\n".join(lines)
         self._remote = ask.remote or ""
 
-    def _read(self) -> dict[str, Any]:
+    def copy(self) -> dict[str, Any]:
+        """All of it, for who asks more than once."""
         first, *lines = self._raw.decode("utf-8", "surrogateescape").split("\n")
         method, target, protocol = first.split(" ")
         path, _, query = target.partition("?")
@@ -47,10 +48,10 @@ class Environ(Mapping[str, Any]):
         return found
 
     def __getitem__(self, key: str) -> Any:
-        return self._read()[key]
+        return self.copy()[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
+        return iter(self.copy())
 
     def __len__(self) -> int:
-        return len(self._read())
+        return len(self.copy())

@@ -124,7 +124,7 @@ class Front(asyncio.Protocol):
             self._remote = str(peer[0] if isinstance(peer, tuple | list) else peer)
         return self._remote or ""
 
-    def leave(self, key: bytes, make: Callable[[asyncio.Transport], P]) -> tuple[P, bytes]:
+    def leave(self, key: bytes, make: Callable[[asyncio.Transport, bytes], P]) -> tuple[P, bytes]:
         """A ``Place``'s."""
         transport, tail = self._let_go()
         connection = switched(transport, key, make)

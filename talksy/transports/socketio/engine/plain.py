@@ -29,7 +29,7 @@ class Place(Protocol):
     def remote(self) -> str:
         """The address of the other end."""
 
-    def leave(self, key: bytes, make: Callable[[asyncio.Transport], P]) -> tuple[P, bytes]:
+    def leave(self, key: bytes, make: Callable[[asyncio.Transport, bytes], P]) -> tuple[P, bytes]:
         """As ``Ask.take_over``."""
 
 
@@ -73,7 +73,9 @@ class Plain:
             raise TooBig
         return self._body
 
-    def take_over(self, key: bytes, make: Callable[[asyncio.Transport], P]) -> tuple[P, bytes]:
+    def take_over(
+        self, key: bytes, make: Callable[[asyncio.Transport, bytes], P]
+    ) -> tuple[P, bytes]:
         """An ``Ask``'s."""
         return self._place.leave(key, make)
 

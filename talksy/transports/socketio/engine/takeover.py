@@ -61,15 +61,16 @@ def websocket_key(ask: Ask) -> bytes | None:
     return key
 
 
-def switched(transport: asyncio.Transport, key: bytes, make: Callable[[asyncio.Transport], P]) -> P:
-    """Answers an upgrade: from here on the connection is ours."""
-    connection = make(transport)
+def switched(
+    transport: asyncio.Transport, key: bytes, make: Callable[[asyncio.Transport, bytes], P]
+) -> P:
+    """An upgrade that is accepted: from here on the connection is ours."""
+    accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+    connection = make(transport, _SWITCHING % accept)
     transport.set_protocol(connection)
     plain = transport.get_extra_info("socket")
     if plain is not None and plain.family != socket.AF_UNIX:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
-    transport.write(_SWITCHING % accept)
     return connection
 
 
@@ -102,7 +103,9 @@ class Relayed:
             raise Violation(PROTOCOL_ERROR, "body") from None
         return bytes(body)
 
-    def take_over(self, key: bytes, make: Callable[[asyncio.Transport], P]) -> tuple[P, bytes]:
+    def take_over(
+        self, key: bytes, make: Callable[[asyncio.Transport, bytes], P]
+    ) -> tuple[P, bytes]:
         """An ``Ask``'s."""
         protocol, transport = self._request.protocol, self._request.transport
         if transport is None or transport.is_closing():

@@ -19,7 +19,7 @@ class Here:
 
     remote = "192.0.2.1"
 
-    def leave(self, key: bytes, make: Callable[[asyncio.Transport], Any]) -> Any:
+    def leave(self, key: bytes, make: Callable[[asyncio.Transport, bytes], Any]) -> Any:
         raise NotImplementedError
 
 
