@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -50,7 +51,7 @@ _SHOWN = and_(
 )
 
 
-def _newest(*where: ColumnElement[bool]) -> Select[tuple[object, ...]]:
+def _newest(*where: ColumnElement[bool]) -> Select[tuple[Any, ...]]:
     """The newest messages, newest first: ``limit`` of them, or as many as begin in ``chars``."""
     # These first, by the index: what is counted over a window is read to its end.
     newest = (
@@ -184,7 +185,7 @@ def _page(connection: Connection, session_id: str, limit: int) -> list[Message]:
 
 
 def _said(
-    connection: Connection, query: Select[tuple[object, ...]], **asked: str | int
+    connection: Connection, query: Select[tuple[Any, ...]], **asked: str | int
 ) -> list[Message]:
     rows = connection.execute(query, asked).all()
     return [Message(*row[: len(_TOLD)]) for row in reversed(rows)]

@@ -18,7 +18,7 @@ def its(column: Column[Any]) -> BindParameter[Any]:
 _session = bindparam("session", type_=String)
 _message = bindparam("message", type_=String)
 _of_session = messages.c.session_id == _session
-# As literals, not parameters: else the partial indexes are of no use, and all there has been is read.
+# As literals: with parameters the partial indexes are of no use, and all there has been is read.
 _queued = messages.c.state == literal_column("'queued'")
 _unfinished = turns.c.status.in_([literal_column("'running'"), literal_column("'parked'")])
 _running = (turns.c.session_id == _session, _unfinished)

@@ -1,4 +1,4 @@
-"""Users who have had thousands of sessions, and sessions of thousands of turns, cost what others do."""
+"""Indexes for what is open, waits or is asked for: what was before it costs nothing any more."""
 
 import sqlalchemy as sa
 from alembic import op
