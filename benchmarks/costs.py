@@ -65,20 +65,26 @@ async def growth(bench: Bench) -> Section:
     counts = [count for count in COUNTS if count <= bench.clients(COUNTS[-1], 50)]
     section = Section(
         "growth: the same for one and for thousands",
-        "As above, by WebSocket, all connections streaming.",
-        ["connections", "µs a chunk", f"ratio to {counts[1]}"],
+        "As above, by WebSocket, all connections streaming. What the caches of the core do not hold "
+        "makes both dearer.",
+        ["connections", "Talksy", f"ratio to {counts[1]}", "Node", f"ratio to {counts[1]}"],
     )
-    async with running_talksy(UNCOALESCED) as talksy:
+    async with running_talksy(UNCOALESCED) as talksy, running_node() as node:
         orders = {
-            str(count): Streams(talksy, count, max(40, min(15_000, 100_000 // count)))
+            f"{peer.name} {count}": Streams(peer, count, max(40, min(15_000, 100_000 // count)))
+            for peer in (talksy, node)
             for count in counts
         }
         told = await _told(bench, orders, 3)
-    few = _chunks(told[str(counts[1])])
+    figures = {name: _chunks(streamed) for name, streamed in told.items()}
+    few = figures[f"Talksy {counts[1]}"]
     for count in counts:
-        figure = _chunks(told[str(count)])
-        section.rows.append([f"{count:,}", str(figure), f"{figure.to(few):.2f}"])
-    many = _chunks(told[str(counts[-1])])
+        row = [f"{count:,}"]
+        for name in ("Talksy", "Node"):
+            figure = figures[f"{name} {count}"]
+            row += [str(figure), f"{figure.to(figures[f'{name} {counts[1]}']):.2f}"]
+        section.rows.append(row)
+    many = figures[f"Talksy {counts[-1]}"]
     what = f"CPU a chunk at {counts[-1]:,} connections"
     section.checks.append(Check(what, many.to(few), 1.25, f"× that at {counts[1]}"))
     return section
