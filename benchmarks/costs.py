@@ -65,7 +65,7 @@ async def growth(bench: Bench) -> Section:
     counts = [count for count in COUNTS if count <= bench.clients(COUNTS[-1], 50)]
     section = Section(
         "growth: the same for one and for thousands",
-        "As above, by WebSocket, all connections streaming. What the caches of the core do not hold "
+        "As above, by WebSocket, all connections streaming. What the core's caches cannot hold "
         "makes both dearer.",
         ["connections", "Talksy", f"ratio to {counts[1]}", "Node", f"ratio to {counts[1]}"],
     )
