@@ -117,7 +117,7 @@ class Wheel:
         now = int((self.now() - self._epoch) / self.grain)
         for tick in sorted(tick for tick in self._ticks if tick <= now):
             self._tick = tick
-            for timed in self._ticks.pop(tick):
+            for timed in self._ticks.pop(tick, ()):
                 if timed.due == tick:
                     self._call(timed)
         self._tick = max(self._tick, now)

@@ -44,7 +44,7 @@ class File:
         """Who has waited ``line_seconds`` for those before is refused."""
         self._engine = _engine(url)
         self._threads: list[ThreadPoolExecutor] = []
-        self._connections: list[Connection] = []
+        self._connections: set[Connection] = set()
         self._writer = self._ferry(_write, line_seconds)
         self._readers = [self._ferry(_read, line_seconds) for _ in range(READERS)]
 
@@ -62,8 +62,15 @@ class File:
             nonlocal own
             if own is None:
                 own = self._engine.connect()
-                self._connections.append(own)
-            return do(own, works)
+                self._connections.add(own)
+            try:
+                return do(own, works)
+            except BaseException:
+                # The pool makes sure that nothing is left open, also where a commit failed.
+                self._connections.discard(own)
+                own.close()
+                own = None
+                raise
 
         def cross(works: Sequence[Work]) -> asyncio.Future[Sequence[Any]]:
             return asyncio.get_running_loop().run_in_executor(thread, transact, works)

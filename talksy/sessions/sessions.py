@@ -31,6 +31,8 @@ TOGETHER = 200
 PAUSE_SECONDS = 0.02
 """In a crowd so long passes from one such transaction to the next: each costs a commit."""
 NODE_FULL = "this server has as many sessions as it may: try again later"
+BEHIND_MS = 1_000
+"""So much later than its row says a session may end: as long as a sweep leaves it so."""
 SETTLED_MS = 60_000
 """Clocks of nodes are no further apart, and no transaction takes longer."""
 
@@ -129,6 +131,8 @@ class Sessions:
         self._live: dict[str, Session] = {}
         self._stored: set[str] = set()
         """Those of which the rows say that somebody is in them here."""
+        self._entering: set[str] = set()
+        """Those that were stored and nobody was let in to yet."""
         self._doubted: set[str] = set()
         """Those that are said to be over."""
         self._over: list[Session] = []
@@ -214,11 +218,17 @@ class Sessions:
             now = self._clock()
             room = max(0, self._life.per_node - len(self._live))
             rows = [self._new(user_id, now) for user_id in user_ids[:room]]
-            kept = set(await self._add(rows, now))
-            for row in rows:
-                if row.id not in kept and await self._spare(row.user_id, now):
-                    kept.update(await self._add([row], now))
-            made = [self._first(row) if row.id in kept else Failed(self._full()) for row in rows]
+            kept = self._entering
+            try:
+                kept.update(await self._add(rows, now))
+                for row in rows:
+                    if row.id not in kept and await self._spare(row.user_id, now):
+                        kept.update(await self._add([row], now))
+                made = [
+                    self._first(row) if row.id in kept else Failed(self._full()) for row in rows
+                ]
+            finally:
+                kept.clear()
             return made + [Failed(SessionLimit(NODE_FULL)) for _ in user_ids[room:]]
 
     def _new(self, user_id: str, now: int) -> SessionRow:
@@ -283,9 +293,9 @@ class Sessions:
         return self._join(session)
 
     def _first(self, row: SessionRow) -> Session:
-        """A new session, entered, of which the rows say so already."""
+        """A new session, entered, of which the rows say so already, and for how long."""
         session = self._enter(row)
-        session.changed = False
+        session.changed = session.last_active_at > row.last_active_at + BEHIND_MS
         return session
 
     async def _spare(self, user_id: str, now: int) -> bool:
@@ -439,7 +449,7 @@ class Sessions:
     async def _store(self) -> None:
         """Says to the rows what was done in all of them, a few at a time."""
         async with self._storing:
-            gone = self._stored - self._live.keys()
+            gone = self._stored - self._live.keys() - self._entering
             await self._rows.mark((), gone)
             self._stored -= gone
         changed = [session.id for session in self._live.values() if session.changed]

@@ -1,6 +1,7 @@
 """One timer for many waits."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -138,3 +139,20 @@ async def test_a_sleep_is_never_short_and_may_be_cut_off(wheel: Wheel) -> None:
     sleeping[2].cancel()
     with pytest.raises(asyncio.CancelledError):
         await sleeping[2]
+
+
+async def test_it_may_be_closed_by_whom_it_calls(wheel: Wheel) -> None:
+    class Closing(Waiting):
+        def expire(self) -> None:
+            super().expire()
+            self.wheel.close()
+
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    closing, later = Closing(wheel), Waiting(wheel)
+    wheel.put(closing, GRAIN)
+    wheel.put(later, 3 * GRAIN)
+    time.sleep(6 * GRAIN)  # noqa: ASYNC251 - both are due when the loop goes on
+    await closing.done.wait()
+    await asyncio.sleep(2 * GRAIN)
+    assert (later.called, told) == ([], [])

@@ -193,6 +193,22 @@ async def test_writes_that_go_together_fail_together_where_the_disk_is_full(file
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_a_commit_that_fails_leaves_nothing_open(file: Path) -> None:
+    async with Database.open(f"sqlite:///{file}", upgrade=False) as database:
+
+        def late(rows: Connection) -> None:
+            rows.execute(text("CREATE TABLE a (id INTEGER PRIMARY KEY)"))
+            rows.execute(text("CREATE TABLE b (a REFERENCES a DEFERRABLE INITIALLY DEFERRED)"))
+            rows.execute(text("INSERT INTO b VALUES (1)"))
+
+        with pytest.raises(IntegrityError):
+            await database.write(late)
+        async with locked(file):
+            pass
+        await add(database, "a")
+        assert await users(database) == ["a"]
+
+
 async def test_a_ping_writes_where_the_last_write_failed(file: Path) -> None:
     """A server that cannot write is not ready, and is again when it can."""
     async with Database.open(f"sqlite:///{file}") as database:

@@ -1,6 +1,7 @@
 """Sessions that live, come back and end."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -365,3 +366,38 @@ async def test_a_session_that_was_entered_without_a_word_of_it_is_left(house: Ho
     await house.sessions.look()
     assert await house.rows.present() == {session.id}
     assert await house.sessions.lives(session)
+
+
+async def test_a_sweep_in_the_middle_of_an_arrival_leaves_who_comes_in_its_session(
+    house: House,
+) -> None:
+    """Another's room is made first, in the same trip; who has room waits for that."""
+    for _ in range(LIFE.per_user):
+        house.sessions.part(await house.joined("bob"))
+    await house.sessions.sweep()
+    empty = house.rows.empty
+
+    async def slow(now: int, user_id: str) -> list[str]:
+        await house.sessions.sweep()
+        return await empty(now, user_id)
+
+    house.rows.empty = slow  # type: ignore[method-assign]
+    ada, _ = await asyncio.gather(house.joined("ada"), house.joined("bob"))
+    await house.sessions.sweep()
+    assert ada.id in await house.rows.present()
+
+
+async def test_a_session_whose_row_took_long_lives_as_long_as_its_client_was_told(
+    house: House,
+) -> None:
+    add = house.rows.add
+
+    async def slow(rows: Sequence[SessionRow], *, now: int, most: int) -> Collection[str]:
+        kept = await add(rows, now=now, most=most)
+        house.clock.now += 5_000
+        return kept
+
+    house.rows.add = slow  # type: ignore[method-assign]
+    session = await house.joined()
+    await house.sessions.sweep()
+    assert (await house.row(session)).expires_at == session.expires_at
