@@ -116,6 +116,16 @@ class Account:
         self._until = time.monotonic() + max(lasts - _SPARE_SECONDS, lasts / 2)
 
 
+def registered(url: str) -> Account:
+    """As ``Account.registered``; a limit that was left too low ends the run."""
+    try:
+        return Account.registered(url)
+    except Refused as error:
+        if error.code == "RATE_LIMITED":
+            RUN.refuse(error, "AUTH_REGISTER_PER_MINUTE")
+        raise
+
+
 class Pool:
     """Accounts that several users share, made as they come."""
 
@@ -138,12 +148,7 @@ class Pool:
             if tokens:
                 return Account.given(url, tokens[number % len(tokens)])
             if number // share >= len(self._accounts):
-                try:
-                    self._accounts.append(Account.registered(url))
-                except Refused as error:
-                    if error.code == "RATE_LIMITED":
-                        RUN.end(f"the server refuses ({error}): raise AUTH_REGISTER_PER_MINUTE")
-                    raise
+                self._accounts.append(registered(url))
             return self._accounts[-1]
 
 

@@ -194,14 +194,35 @@ class Client:
                 self.come_back()
 
     def expect(self, turn_id: str, answer: str | None, asked: float) -> Turn:
-        """Checks a turn from now on; the same one again is the one there is."""
+        """Checks a turn from now on, and has it told; the same one again is the one there is."""
         known = self._turns.get(turn_id)
-        if known is not None:
+        turn = known or self._shown(turn_id, answer, asked)
+        if known is None or known.ended is None:
+            turn.owed = True
+        return turn
+
+    def _shown(self, turn_id: str, answer: str | None, asked: float) -> Turn:
+        """Checks a turn from now on that was begun elsewhere."""
+        if (known := self._turns.get(turn_id)) is not None:
             return known
         turn = self._turns[turn_id] = Turn(turn_id, asked, answer)
         while len(self._turns) > _KEPT:
             self._turns.popitem(last=False)
         return turn
+
+    def settle(self, *, wait: bool) -> None:
+        """Tells what came of the turns that were asked for here and nobody saw the end of; with
+        ``wait`` that is waited for first.
+        """
+        for turn in [turn for turn in self._turns.values() if turn.owed]:
+            try:
+                if wait:
+                    self.finish(turn)
+            except Hangup:
+                pass  # it could not come back: that is told below, as an answer without an end
+            finally:
+                if turn.owed:
+                    self._report.turn(turn)
 
     def finish(self, turn: Turn) -> Turn:
         """Waits for the ending, over other connections where this one is lost, and tells what was
@@ -266,16 +287,16 @@ class Client:
             if event in self.seen:
                 self.seen[event].append((now, data))
         if event == "final_transcript" and turn_id is not None:
-            self.expect(str(turn_id), None, now)
+            self._shown(str(turn_id), None, now)
         elif event == "message_added" and data.get("role") == "user" and turn_id is not None:
-            self.expect(str(turn_id), None, now)  # another device asked: it is shown here, too
+            self._shown(str(turn_id), None, now)  # another device asked: it is shown here, too
         self._news.set()
 
     def _take(self, event: str, turn_id: str, data: Mapping[str, Any], now: float) -> None:
         turn = self._turns.get(turn_id)
         if turn is None and self._expects_cuts:
             # Its acknowledgement was lost with a connection.
-            turn = self.expect(turn_id, None, now)
+            turn = self._shown(turn_id, None, now)
         if turn is None:
             self._report.check("strangers", "an event of a turn that was not announced", turn_id)
             return

@@ -48,6 +48,8 @@ class Hooks:
         self.lag: Any = None
         self.meters: Meters | None = None
         self.verdict: Verdict | None = None
+        self.workers = 0
+        """How many processes made the load when it began."""
 
     def ready(self, environment: Environment, **_: Any) -> None:
         """Locust is there; nobody has come yet."""
@@ -76,6 +78,7 @@ class Hooks:
             self.lag = runner.greenlet.spawn(measure_lag, Report(environment.events.request))
         if isinstance(runner, WorkerRunner):
             return
+        self.workers = _living(runner) if isinstance(runner, MasterRunner) else 0
         url = str(environment.host).rstrip("/")
         self.meters = Meters(url, OPTIONS)
         runner.greenlet.spawn(watch_server, url, lambda: self.verdict is not None)
@@ -88,7 +91,7 @@ class Hooks:
         if runner is None or isinstance(runner, WorkerRunner) or self.meters is None:
             return
         samples = counted(runner.stats)
-        hits = self.meters.hits() if OPTIONS.cached else None
+        hits = (self.meters.hits() or (0, 0)) if OPTIONS.cached else None
         rows = judged(samples, OPTIONS.mix, steady=OPTIONS.steady, hits=hits, slack=OPTIONS.slack)
         plan = getattr(environment.shape_class, "plan", None)
         troubles = self._troubles(runner, samples)
@@ -120,14 +123,23 @@ class Hooks:
         troubles = [RUN.fatal] if RUN.fatal else []
         failures = list(runner.exceptions.values())[:3]
         troubles += [f"the load test itself failed: {each['msg']}" for each in failures]
+        if isinstance(runner, MasterRunner) and (gone := self.workers - _living(runner)):
+            troubles.append(f"{gone} of {self.workers} processes of the load test went in mid-run")
         if not any(sample.requests for (kind, _), sample in samples.items() if kind != "SELF"):
             troubles.append("nothing was measured")
         return troubles
 
 
+def _living(runner: MasterRunner) -> int:
+    """How many processes there are of which something was heard lately."""
+    return len(runner.clients) - len(runner.clients.missing)
+
+
 def check_crowd(environment: Environment) -> None:
     """Raises ``NotReady`` where there are too few users for all kinds that were asked for."""
     users = environment.parsed_options.num_users if environment.parsed_options else 0
+    if users < 0:
+        raise NotReady(f"{users} users cannot come: say how many in USERS")
     if users and (absent := left_out(users, environment.user_classes)):
         raise NotReady(
             f"{users} users are too few for this mix, {', '.join(absent)} would not come: "

@@ -15,7 +15,7 @@ from loadtests import options
 from loadtests.accounts import POOL, Account
 from loadtests.client import Client
 from loadtests.line import UNREADABLE, Hangup, Refused, Unanswered
-from loadtests.report import ANSWERS, BACK, EVENTS, READY, Fault, Report
+from loadtests.report import ANSWERS, BACK, EVENTS, READY, UNANSWERED, Fault, Report
 from loadtests.run import RUN
 from loadtests.turn import Turn, tokens
 
@@ -34,7 +34,13 @@ def careful(work: Callable[[P], None]) -> Callable[[P], None]:
             work(person)
         except (Refused, Hangup, Unanswered, Fault, OSError) as error:
             if not RUN.fatal:  # what happens while all ends says nothing
-                person.report.check("tasks", f"{person.kind}: {type(error).__name__}: {error}")
+                what = f"{person.kind}: {type(error).__name__}: {error}"
+                person.report.check("tasks", what)
+                silent = isinstance(error, Unanswered)
+                if silent:
+                    person.report.check(UNANSWERED, what)
+                for device in person.devices:
+                    device.settle(wait=not silent)
         except UNREADABLE as error:
             log.debug("what %s was told", person.kind, exc_info=True)
             what = f"an answer cannot be read: {type(error).__name__}: {error}"
@@ -98,15 +104,15 @@ class Person(FastHttpUser):
 
     def tell(self, turn: Turn) -> None:
         """How long the parts of a streamed turn took."""
-        if turn.started is not None:
-            self.report.took("stream start", turn.started - turn.asked)
-        if turn.first is not None:
-            self.report.took("first chunk", turn.first - turn.asked)
+        self.report.reached("stream start", turn.started, turn.asked)
+        self.report.reached("first chunk", turn.first, turn.asked)
         if turn.gap:
             self.report.took("longest chunk gap", turn.gap)
-        if turn.ended is not None:
-            late = Fault("refused before its first word") if turn.too_early else None
+        if turn.too_early and turn.ended is not None:
+            late = Fault("refused before its first word")
             self.report.took("whole turn", turn.ended - turn.asked, late)
+        else:
+            self.report.reached("whole turn", turn.ended, turn.asked)
 
     def compare_history(self, device: Client, turn: Turn) -> None:
         """What the history keeps of a turn is what was given."""
@@ -153,8 +159,7 @@ class Chatter(Talker):
         """One question; now and then it looks into the history."""
         phone = self.present()
         turn = phone.finish(phone.ask(*mock(random.randint(1, 20)), stream=False))
-        if turn.ended is not None:
-            self.report.took("answer", turn.ended - turn.asked)
+        self.report.reached("answer", turn.ended, turn.asked)
         if self.looks_back():
             self.compare_history(phone, turn)
 
@@ -213,10 +218,9 @@ class Resumer(Talker):
         phone.cut()
         seen = turn.seq
         time.sleep(random.uniform(0.1, 1.0))
-        began = time.perf_counter()
-        phone.connect()
-        phone.until_seq(turn, seen + 1)
-        self.report.took("resume", time.perf_counter() - began)
+        with self.report.timed("resume"):
+            phone.connect()
+            phone.until_seq(turn, seen + 1)
         phone.finish(turn)
         if turn.wrong or turn.ended is None:
             return
@@ -280,10 +284,10 @@ class Stormer(Talker):
         self.report.took(READY, time.perf_counter() - turn.asked)
         RUN.cut.wait()
         phone.cut()
-        seen, began = turn.seq, time.perf_counter()
-        phone.come_back()
-        phone.until_seq(turn, seen + 1)
-        self.report.took(BACK, time.perf_counter() - began)
+        seen = turn.seq
+        with self.report.timed(BACK):
+            phone.come_back()
+            phone.until_seq(turn, seen + 1)
         time.sleep(3)
         phone.call("cancel", {"turnId": turn.turn_id})
         phone.finish(turn)

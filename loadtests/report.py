@@ -18,6 +18,7 @@ log = logging.getLogger("loadtests")
 SOCKET, CHECK, SELF = "SIO", "CHECK", "SELF"
 """Locust's column "type": over the socket, what must hold, and the load test itself."""
 LOST, REPEATED, ENDINGS, ANSWERS = "lost", "repeated", "endings", "answers"
+UNANSWERED = "unanswered"
 EVENTS = "events"
 """What cannot be read."""
 READY, BACK = "ready for the storm", "back after the storm"
@@ -42,6 +43,11 @@ class Report:
     def took(self, name: str, seconds: float, error: Exception | None = None) -> None:
         """Something of the socket took so long, or failed."""
         self._fire(SOCKET, name, seconds * 1000, error)
+
+    def reached(self, name: str, at: float | None, since: float) -> None:
+        """As ``took``, up to a moment that may not have come: then it failed."""
+        missing = Fault("it did not come") if at is None else None
+        self.took(name, (at or time.perf_counter()) - since, missing)
 
     def lag(self, seconds: float) -> None:
         """The load test came so much later than it wanted."""
@@ -68,6 +74,7 @@ class Report:
 
     def turn(self, turn: Turn) -> None:
         """Tells what was found of a turn, once it has ended or its time is over."""
+        turn.owed = False
         where = f"in turn {turn.turn_id}"
         lost = f"{turn.lost} events of a turn are missing" if turn.lost else ""
         again = f"{turn.repeated} events of a turn came twice, late or after its end"

@@ -78,8 +78,11 @@ class Ramp:
         lines = [*(self._meters.lines() if self._meters else []), lag_line(lately)]
         print(f"{self._now} users:", *(f"  {line}" for line in lines if line), sep="\n", flush=True)
         beyond = broken(rows, ENOUGH) + [row for row in rows if _unforgivable(row)]
-        if not any(row.samples for row in rows if row.threshold.name == ENDINGS):
+        endings = [row.samples for row in rows if row.threshold.name == ENDINGS]
+        if endings and not any(endings):
             return self._broke("no answer came to its end")
+        if not any(row.samples for row in rows):
+            return self._broke("nothing was measured")
         if beyond:
             names = ", ".join(f"{_named(row)} {row.value:.0f}" for row in beyond)
             return self._broke(f"beyond its threshold: {names}")

@@ -6,7 +6,17 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from loadtests.report import ANSWERS, BACK, CHECK, ENDINGS, EVENTS, LOST, REPEATED, SOCKET
+from loadtests.report import (
+    ANSWERS,
+    BACK,
+    CHECK,
+    ENDINGS,
+    EVENTS,
+    LOST,
+    REPEATED,
+    SOCKET,
+    UNANSWERED,
+)
 
 if TYPE_CHECKING:  # importing Locust changes what sockets do
     from locust.stats import RequestStats
@@ -19,8 +29,8 @@ HTTP = "HTTP"
 """All methods together."""
 EVERYBODY: tuple[str, ...] = ()
 ASKERS = ("chat", "stream", "upgrade", "resume", "devices", "tools", "approve", "storm")
-TURNS = (*ASKERS, "speak")
-SOCKETS = (*TURNS, "read", "limiter")
+TURNS = (*ASKERS, "speak", "limiter")
+SOCKETS = (*TURNS, "read")
 TALKERS = tuple(kind for kind in SOCKETS if kind != "upgrade")
 STREAMS = ("stream", "upgrade")
 
@@ -100,6 +110,7 @@ TABLE: tuple[Threshold, ...] = (
     _must(REPEATED, TURNS),
     _must(ENDINGS, TURNS),
     _must(ANSWERS, TURNS),
+    _must(UNANSWERED, SOCKETS, silent=True),
     _must(EVENTS, SOCKETS, silent=True),
     _must("strangers", SOCKETS, silent=True),
     _must("hang-ups", SOCKETS, silent=True),
@@ -214,7 +225,7 @@ def judged(
 ) -> list[Row]:
     """The rows that a run with these kinds of users must show, with ``slack`` times the ms.
 
-    ``hits`` are those of the cache and all looks into it; None where they are not measured.
+    ``hits`` are those of the cache and all looks into it; None where they are not asked for.
     """
     rows = []
     for threshold in TABLE:

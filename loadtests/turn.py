@@ -48,6 +48,8 @@ class Turn:
     ended: float | None = None
     gap: float = 0.0
     """The longest silence between two chunks on one connection."""
+    owed: bool = False
+    """Somebody asked for it here, and it was not told yet what came of it."""
     reason: str = ""
     code: str = ""
     """Of the error with which it ended."""

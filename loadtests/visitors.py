@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 from locust import between, task
 
-from loadtests.accounts import PASSWORD, Account, new_email
+from loadtests.accounts import PASSWORD, new_email, registered
 from loadtests.line import UNREADABLE, Hangup, Refused, Unanswered
 from loadtests.people import OPTIONS, Person, Talker, careful
 from loadtests.report import Fault
@@ -197,8 +197,8 @@ class Approver(Person):
         decision = {"callId": next(iter(turn.calls)), "decision": "approve"}
         began = time.perf_counter()
         decided = [device.call("tool_decision", decision) for device in self.devices]
-        self.phone.wait_for(lambda: all(turn.calls.values()) or turn.ended)
-        self.report.took("approved tool", time.perf_counter() - began)
+        done = self.phone.wait_for(lambda: all(turn.calls.values()) or turn.ended)
+        self.report.reached("approved tool", time.perf_counter() if done else None, began)
         self.phone.finish(turn)
         first = sum(not each.get("already") for each in decided)
         (result,) = turn.calls.values()
@@ -232,7 +232,7 @@ class Glutton(Person):
 
     def enter(self) -> None:
         """Has an account of its own: its window must be empty."""
-        self.phone = self.device(Account.registered(self.url), exhausts=True)
+        self.phone = self.device(registered(self.url), exhausts=True)
 
     def wait_time(self) -> float:
         """Until the window is empty again."""
@@ -289,6 +289,7 @@ class Glutton(Person):
         else:
             meal.through.append((asked, time.perf_counter()))
             self.phone.wait_for(lambda: turn.ended)
+            self.report.turn(turn)
 
 
 class Speaker(Talker):
@@ -315,8 +316,8 @@ class Speaker(Talker):
             raise Fault("a question that was not heard as one")
         turn = phone.expect(said["turnId"], None, silent_since)
         phone.wait_for(lambda: phone.seen["audio_chunk"] or turn.ended)
-        if heard := phone.seen["audio_chunk"]:
-            self.report.took("mouth to ear", heard[0][0] - silent_since)
+        heard = phone.seen["audio_chunk"]
+        self.report.reached("mouth to ear", heard[0][0] if heard else None, silent_since)
         phone.finish(turn)
         phone.wait_for(lambda: phone.seen["audio_end"], 5)
         self.report.check("sound", self._fault_of_sound(), f"in turn {turn.turn_id}")

@@ -5,12 +5,16 @@ async with meddling(server.url, twice) as meddler:
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 CHUNK = b'42["stream_chunk"'
+STREAM = b'42["stream_'
+RESUMED = re.compile(rb'"resume":\[\{"turnId":"([^"]+)"')
+"""What a client says that comes back: its frames have a mask of zeros."""
 BLOCK = 1 << 16
 
 Meddle = Callable[[bytes, bytes], list[bytes]]
@@ -113,6 +117,27 @@ class Meddler:
         return b""
 
 
+@dataclass
+class Silencer(Meddler):
+    """Keeps the rest of a turn to itself when a client comes back for it, the first time."""
+
+    _silent: bytes = b""
+
+    async def _straight(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(BLOCK):
+                resumed = RESUMED.search(data)
+                if resumed and not self.done:
+                    self.done, self._silent = True, resumed[1]
+                writer.write(data)
+                await writer.drain()
+
+    def _pass(self, writer: asyncio.StreamWriter, held: bytes, frame: bytes) -> bytes:
+        kept = self._silent and self._silent in frame and STREAM in frame[:40]
+        writer.write(b"" if kept else held + frame)
+        return b""
+
+
 def _frames(data: bytes) -> Iterator[bytes]:
     """Whole frames, and in the end what is left."""
     at = 0
@@ -129,11 +154,13 @@ def _frames(data: bytes) -> Iterator[bytes]:
 
 
 @asynccontextmanager
-async def meddling(url: str, meddle: Meddle) -> AsyncIterator[Meddler]:
+async def meddling(
+    url: str, meddle: Meddle, kind: type[Meddler] = Meddler
+) -> AsyncIterator[Meddler]:
     """A proxy in front of ``url``."""
     target = urlsplit(url)
     host, port = target.hostname or "", target.port or 80
-    meddler = Meddler("", meddle)
+    meddler = kind("", meddle)
     listener = await asyncio.start_server(
         lambda reader, writer: meddler.accept(reader, writer, host, port), "127.0.0.1", 0
     )

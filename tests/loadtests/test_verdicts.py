@@ -4,15 +4,26 @@ import json
 import re
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.loadtests.conftest import ended, loaded, loading, roomy
-from tests.loadtests.meddler import Meddle, broken, dropped, meddling, nameless, swapped, twice
+from tests.loadtests.meddler import (
+    Meddle,
+    Silencer,
+    broken,
+    dropped,
+    meddling,
+    nameless,
+    swapped,
+    twice,
+)
 from tests.server import Server
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(90)]
 
 FEW = ("--users", "3", "--run-time", "2s")
+RESUMES = ("--run-time", "2s", "--mix", "resume=1")
 
 
 async def test_everybody_is_well_served_by_a_server_of_its_own(tmp_path: Path) -> None:
@@ -65,6 +76,29 @@ async def test_one_frame_that_a_proxy_meddles_with_is_told(
     failed = {fault.split()[0] for fault in ran.last.removeprefix("RED: ").split("; ")}
     assert failed == found, ran.said
     assert "Traceback" not in ran.said
+
+
+async def test_an_answer_that_never_ends_for_who_came_back_is_told(server: Server) -> None:
+    """Half a minute is waited for what does not come."""
+    async with meddling(server.url, swapped, Silencer) as meddler:
+        ran = await loaded("--host", meddler.url, "--users", "1", *RESUMES)
+        assert meddler.done
+    assert ran.code == 1
+    told = {fault.split()[0] for fault in ran.last.removeprefix("RED: ").split("; ")}
+    assert told >= {"endings", "unanswered", "resume", "tasks"}, ran.said
+
+
+async def test_a_process_of_the_load_test_that_dies_is_told() -> None:
+    """What it would have found is missing."""
+    async with roomy() as server:
+        arguments = ("--users", "4", "--run-time", "14s", "--mix", "chat=1", "--processes", "2")
+        async with loading("--host", server.url, *arguments) as process:
+            await server.logged("turn_ended")
+            (locust,) = psutil.Process(process.pid).children()
+            locust.children()[0].kill()
+            ran = await ended(process)
+    assert ran.code == 1
+    assert "1 of 2 processes of the load test went in mid-run" in ran.last, ran.said
 
 
 async def test_a_limiter_that_is_off_by_one_is_told(strict: Server) -> None:
