@@ -234,7 +234,8 @@ async def test_a_node_without_its_database_is_not_ready(
         checked = health(house, Vendor())
         assert await checked.ready() == "ok"
         assert isinstance(database.store, File)
-        database.store._engine.dispose()
+        for connection in database.store._connections:
+            connection.invalidate()  # what is open stays good: only who opens it anew learns of it
         if damage == "gone":
             shutil.rmtree(home)
         else:
