@@ -193,6 +193,7 @@ class Approver(Person):
         arguments = json.dumps({"key": str(uuid.uuid4())})
         turn = self.phone.ask(f"/mock tool=load_approval {arguments} {OPTIONS.say}".strip(), None)
         if not self.phone.wait_for(lambda: turn.calls or turn.ended) or not turn.calls:
+            self.report.check("approvals", "the model did not ask for the tool")
             raise Fault("the model did not ask for the tool")
         decision = {"callId": next(iter(turn.calls)), "decision": "approve"}
         began = time.perf_counter()
@@ -313,6 +314,7 @@ class Speaker(Talker):
         silent_since = self._say()
         said = phone.latest.pop("final_transcript", None) or phone.until("final_transcript")
         if not said["text"] or "turnId" not in said:
+            self.report.check("sound", "a question that was not heard as one")
             raise Fault("a question that was not heard as one")
         turn = phone.expect(said["turnId"], None, silent_since)
         phone.wait_for(lambda: phone.seen["audio_chunk"] or turn.ended)
