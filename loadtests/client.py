@@ -206,7 +206,7 @@ class Client:
         if (known := self._turns.get(turn_id)) is not None:
             return known
         turn = self._turns[turn_id] = Turn(turn_id, asked, answer)
-        while len(self._turns) > _KEPT:
+        while len(self._turns) > _KEPT and not next(iter(self._turns.values())).owed:
             self._turns.popitem(last=False)
         return turn
 

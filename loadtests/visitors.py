@@ -259,6 +259,8 @@ class Glutton(Person):
         """Says things until it is refused, a few at once: far away each takes long."""
         meal = Meal()
         gevent.joinall([gevent.spawn(self._chew, meal) for _ in range(AT_ONCE)])
+        # Where the connection was lost meanwhile, their endings are read on another one.
+        self.phone.settle(wait=True)
         if meal.error is not None:
             raise meal.error
         if meal.refusal is None:
@@ -290,7 +292,8 @@ class Glutton(Person):
         else:
             meal.through.append((asked, time.perf_counter()))
             self.phone.wait_for(lambda: turn.ended)
-            self.report.turn(turn)
+            if turn.ended is not None:
+                self.report.turn(turn)
 
 
 class Speaker(Talker):
